@@ -1,0 +1,269 @@
+"""
+Do the parts of the rules fit each other, and may this change be made?
+
+Each value was found right by itself (`model`, `scalars`). Here: one component's values against each other, the
+components against each other, and a change against what is in force. Returns problems and warnings, raises nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
+
+from proxy.core.errors import Position, Problem
+from proxy.core.model import Compare, Component, ComponentKind, Phase, Route, RuleSet, may_write
+from proxy.core.problems import KEY, Location, Positions, dotted, either, place, problem, suggestion
+from proxy.core.routes import Template, clashes, parse_template
+from proxy.core.scalars import READ_METHODS, split_route
+
+_Finding = tuple[Location, str]  # where in the component, what
+_PositionsOf = Mapping[str, Positions]  # by component
+
+_BEFORE_CANARY = (Phase.OFF, Phase.BACKFILL, Phase.SHADOW)
+_PHASES_WITHOUT_COPIES = (Phase.OFF, Phase.SHADOW, Phase.CANARY, Phase.RETIRED)
+_NAMED_ROUTES = 3  # how many of the routes in question a sentence names
+
+
+def component_problems(component: Component, positions: Positions, file: str) -> tuple[Problem, ...]:
+    """Return what does not fit inside one component, in the order of the file."""
+    return _in_order(positions, file, (*_phase_fits(component), *_routes_fit(component), *_words_fit(component)))
+
+
+def not_built_problems(component: Component, positions: Positions, file: str) -> tuple[Problem, ...]:
+    """Return what is valid and asks for something that this build does not have yet."""
+    return _in_order(positions, file, _not_built(component))
+
+
+def check_components(components: Mapping[str, Component], positions: _PositionsOf | None = None) -> tuple[Problem, ...]:
+    """
+    Return every problem of the components taken together: each one's own, and where they do not fit each other.
+
+    `positions` holds, by component, what its file's parser told; without it a problem stands at the component's name.
+    """
+    places = positions or {}
+    found: list[Problem] = []
+    for name, component in components.items():
+        own = (
+            *_phase_fits(component),
+            *_routes_fit(component),
+            *_words_fit(component),
+            *_not_built(component),
+            *_names_known(component, components),
+        )
+        found += _in_order(places.get(name, {}), name, own)
+    found += _circles(components, places)
+    found += _clashes(components, places)
+    return tuple(sorted(found, key=lambda each: each.at))
+
+
+def warnings_of(components: Mapping[str, Component], positions: _PositionsOf | None = None) -> tuple[Problem, ...]:
+    """Return what is allowed and probably not meant, in the order of the files."""
+    places = positions or {}
+    found = [
+        each
+        for name, component in components.items()
+        for each in _in_order(places.get(name, {}), name, _doubts(component))
+    ]
+    return tuple(sorted(found, key=lambda each: each.at))
+
+
+def check_change(
+    before: RuleSet | None,
+    after: Mapping[str, Component],
+    *,
+    verb: bool,
+    live_changes: Literal["all", "emergency_only"] = "all",
+    positions: _PositionsOf | None = None,
+) -> tuple[Problem, ...]:
+    """
+    Return why the components `after` may not follow on `before`; `verb` says that an operator asked for it by name.
+
+    Only what changes is judged: a component that stays where it is, or goes back, never waits for another.
+    """
+    places = positions or {}
+    published = before.components if before is not None else {}
+    found = [each for name in published.keys() - after.keys() for each in _removal(published[name])]
+    for name, component in after.items():
+        was = published.get(name)
+        if was == component:
+            continue
+        own = [*_order(component, was, after), *([] if verb or was is None else _by_verb_only(component, was))]
+        if verb and live_changes == "emergency_only":
+            own.append(((), "live changes are switched off (live_changes: emergency_only); edit the rule file"))
+        found += _in_order(places.get(name, {}), name, own)
+    return tuple(sorted(found, key=lambda each: each.at))
+
+
+def _in_order(positions: Positions, file: str, findings: Iterable[_Finding]) -> tuple[Problem, ...]:
+    found = (problem(positions, path, file, what) for path, what in findings)
+    return tuple(sorted(found, key=lambda each: each.at))
+
+
+def _phase_fits(component: Component) -> Iterator[_Finding]:
+    if component.kind is not ComponentKind.ENTITY and component.effective_phase not in _PHASES_WITHOUT_COPIES:
+        phases = either(_PHASES_WITHOUT_COPIES)
+        yield (
+            ("phase",),
+            f"should be {phases} for a component of kind {component.kind}, is `{component.phase}`; "
+            "only `kind: entity` is copied",
+        )
+
+
+def _routes_fit(component: Component) -> Iterator[_Finding]:
+    for key, route in component.routes.items():
+        names = parse_template(key).names
+        entity = route.entity
+        if entity is not None and entity.startswith("{") and entity[1:-1] not in names:
+            known = f"has {either(f'`{{{name}}}`' for name in names)}" if names else "has no parameter"
+            yield ("routes", key, "entity"), f"should name a parameter of the path, is `{entity}`; the path {known}"
+
+
+def _words_fit(component: Component) -> Iterator[_Finding]:
+    for index, source in enumerate(component.sticky):
+        if source in component.sticky[:index]:
+            yield ("sticky", index), f"`{source}` stands here twice"
+    for index, name in enumerate(component.after):
+        if name == component.component:
+            yield ("after", index), "a component cannot wait for itself"
+
+
+def _not_built(component: Component) -> Iterator[_Finding]:
+    if component.shadow > 0:
+        yield ("shadow",), "shadow reads are not built yet; leave it at 0"
+    if component.compare != Compare():
+        yield ("compare",), "comparison is not built yet; leave it out"
+    for key, route in component.routes.items():
+        if route.shadow:
+            yield ("routes", key, "shadow"), "shadow reads are not built yet; leave it at 0"
+        if route.compare is not None and any(value for _, value in route.compare):
+            yield ("routes", key, "compare"), "comparison is not built yet; leave it out"
+    phase = component.effective_phase
+    if component.kind is ComponentKind.ENTITY and phase in (Phase.BACKFILL, Phase.CUTOVER):
+        yield ("phase",), f"`{phase}` is not built yet: writes do not reach both sides so far"
+    if phase is Phase.RETIRED and component.write_routes:
+        yield (
+            ("phase",),
+            f"`retired` is not built yet for a component with routes that may write ({_some(component.write_routes)}); "
+            "if it has no writes, say `kind: readonly`, or give the routes a method",
+        )
+
+
+def _names_known(component: Component, components: Mapping[str, Component]) -> Iterator[_Finding]:
+    lists: list[tuple[Location, tuple[str, ...]]] = [(("after",), component.after)]
+    lists += [(("routes", key, "affects"), route.affects) for key, route in component.routes.items()]
+    for path, names in lists:
+        for index, name in enumerate(names):
+            if name not in components:
+                yield (*path, index), f"no component is called `{name}`{suggestion(name, components)}"
+
+
+def _circles(components: Mapping[str, Component], places: _PositionsOf) -> Iterator[Problem]:
+    """Report each circle of `after` once, at its member that comes first by name."""
+    for name in sorted(components):
+        circle = _way_back(name, components)
+        if circle is not None:
+            what = f"goes in a circle: {' → '.join((name, *circle, name))}"
+            yield problem(places.get(name, {}), ("after",), name, what)
+
+
+def _way_back(start: str, components: Mapping[str, Component]) -> tuple[str, ...] | None:
+    """Return the shortest way from `start` back to it by `after`, if no member of it comes before `start` by name."""
+    ways: list[tuple[str, ...]] = [(start,)]
+    seen = {start}
+    for way in ways:
+        for name in components[way[-1]].after:
+            if name == start and len(way) > 1:
+                return way[1:]
+            if name > start and name in components and name not in seen:
+                seen.add(name)
+                ways.append((*way, name))
+    return None
+
+
+def _clashes(components: Mapping[str, Component], places: _PositionsOf) -> Iterator[Problem]:
+    routes: list[tuple[Template, tuple[str, str]]] = [
+        (parse_template(key), (name, key)) for name, component in components.items() for key in component.routes
+    ]
+    for (first, first_key), (name, key) in clashes(routes):
+        at = place(places.get(first, {}), ("routes", first_key, KEY), first)
+        there = f"`{first_key}` of {first}" + (f" ({at})" if at != Position(first) else "")
+        path: Location = ("routes", key)
+        yield Problem(
+            place(places.get(name, {}), (*path, KEY), name), dotted(path), f"cannot be told apart from {there}"
+        )
+
+
+def _doubts(component: Component) -> Iterator[_Finding]:
+    phase = component.effective_phase
+    if not component.routes:
+        yield (), "claims no route, so it gets no request"
+    if component.weight > 0 and phase in _BEFORE_CANARY:
+        yield ("weight",), f"has no effect in phase {phase}; it counts from canary on"
+    if phase is Phase.CANARY and component.write_routes:
+        stay = f"writes stay on legacy ({_some(component.write_routes)}): modern must get its data another way"
+        yield ("weight",) if component.phase is None else ("phase",), stay
+    for key, route in component.routes.items():
+        yield from _route_doubts(component, key, route)
+    if "client" in component.sticky[:-1]:
+        index = component.sticky.index("client") + 1
+        yield ("sticky", index), "is never asked: every request has a client, which stands before it"
+
+
+def _route_doubts(component: Component, key: str, route: Route) -> Iterator[_Finding]:
+    if route.weight is not None and route.weight > component.weight:
+        yield (
+            ("routes", key, "weight"),
+            f"{route.weight:g} has no effect while the component's weight is {component.weight:g}: the smaller counts",
+        )
+    method = split_route(key)[0]
+    explicit = method is not None and method not in READ_METHODS
+    if component.kind is ComponentKind.READONLY and explicit and may_write(key, route):
+        yield ("routes", key), "is a write in a component of kind readonly: it will go to legacy and raise an alarm"
+
+
+_Progress = tuple[int, float]
+
+
+def _progress(component: Component | None) -> _Progress:
+    """How far a component is: its phase, then its weight where that counts."""
+    if component is None:
+        return (Phase.OFF.rank, 0.0)
+    phase = component.effective_phase
+    return (phase.rank, component.weight if phase is Phase.CANARY else 0.0)
+
+
+def _order(component: Component, was: Component | None, after: Mapping[str, Component]) -> Iterator[_Finding]:
+    goal = _progress(component)
+    if goal <= _progress(was):
+        return
+    for name in component.after:
+        other = after.get(name)
+        if other is not None and _progress(other) < goal:
+            yield (
+                ("weight",) if component.phase is None else ("phase",),
+                f"{name} should be at least as far first: it is at {_stand(other)}, this would be {_stand(component)}",
+            )
+
+
+def _stand(component: Component) -> str:
+    phase = component.effective_phase
+    return f"{phase} {component.weight:g} %" if phase is Phase.CANARY else str(phase)
+
+
+def _by_verb_only(component: Component, was: Component) -> Iterator[_Finding]:
+    now, before = component.effective_phase, was.effective_phase
+    if was.kind is ComponentKind.ENTITY and now is not before:
+        verb = f"banyan phase {component.component} {now}"
+        yield ("phase",), f"goes from {before} to {now} by verb only, as it moves writes: `{verb}`"
+
+
+def _removal(component: Component) -> Iterator[Problem]:
+    phase = component.effective_phase
+    if phase not in (Phase.OFF, Phase.RETIRED):
+        what = f"is in {phase}: a component can be removed only when it is off or retired"
+        yield Problem(Position(component.component), "", what)
+
+
+def _some(routes: tuple[str, ...]) -> str:
+    named = ", ".join(f"`{key}`" for key in routes[:_NAMED_ROUTES])
+    return named if len(routes) <= _NAMED_ROUTES else f"{named} and {len(routes) - _NAMED_ROUTES} more"

@@ -1,0 +1,107 @@
+"""
+Emergencies: what the keys that people set by hand mean, component by component, and what is wrong with them.
+
+An emergency sends all reads of a component to one side at once. It moves no write, and nobody checked the key
+before it was set: whatever stands there gets a meaning, the safe one, and an alarm where it cannot be what was meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from proxy.core.model import Component, Phase, Side
+from proxy.core.problems import Alarm, shown, suggestion
+
+ALL = "all"
+_SIDES = {side.value: side for side in Side}
+_ENDED = frozenset({"", "off", "none", "no", "false", "0", "null"})  # what somebody sets who wants to end one
+
+
+@dataclass(frozen=True, slots=True)
+class Emergency:
+    """One key as it was found: `side` None when it names neither; `pttl_ms` None when it stays until it is deleted."""
+
+    side: Side | None
+    raw: str
+    pttl_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interpretation:
+    """`sides` has every component that is under an emergency, and nothing else; `alarms` what people must see."""
+
+    sides: dict[str, Side]
+    alarms: tuple[Alarm, ...]
+
+
+def read_emergency(raw: str | bytes, pttl_ms: int | None = None) -> Emergency:
+    """Return what one value says: surrounding space and case count for nothing."""
+    text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
+    word = text.strip().lower()
+    return Emergency(_SIDES.get(word), text, pttl_ms)
+
+
+def interpret(
+    store: Mapping[str, Emergency], components: Mapping[str, Component], file: Mapping[str, Emergency] | None = None
+) -> Interpretation:
+    """
+    Return which components are under an emergency, from the keys in the store and in `emergency_file`.
+
+    Both are given by component name or `all`. A component's own key beats `all`; anything in the store that
+    concerns a component beats the file.
+    """
+    sides: dict[str, Side] = {}
+    alarms = [alarm for keys in (store, file or {}) for alarm in _key_alarms(keys, components)]
+    for name, component in components.items():
+        found = _of(name, store) or _of(name, file or {})
+        if found is None:
+            continue
+        side, why = _heeded(component, *found)
+        if side is not None:
+            sides[name] = side
+        if why is not None:
+            alarms.append(Alarm("emergency_ignored", why, name))
+    return Interpretation(sides, tuple(alarms))
+
+
+def _of(name: str, keys: Mapping[str, Emergency]) -> tuple[str, Emergency] | None:
+    """Return the key that concerns a component: its own, else `all`."""
+    for key in (name, ALL):
+        if key in keys:
+            return key, keys[key]
+    return None
+
+
+def _heeded(component: Component, key: str, emergency: Emergency) -> tuple[Side | None, str | None]:
+    """Return the side that an emergency sends a component's reads to, and why it does not when it does not."""
+    phase = component.effective_phase
+    own = key == component.component
+    said = f"emergency:{key} = {emergency.side or 'unreadable'} is ignored"
+    if phase is Phase.RETIRED:
+        return None, f"{said}: {component.component} is retired, legacy gets no request of it any more"
+    if emergency.side is None:
+        if phase is Phase.CUTOVER:
+            return None, f"{said}: {component.component} is in cutover, where legacy need not be the safe side"
+        return Side.LEGACY, None
+    if emergency.side is Side.MODERN and phase.rank < Phase.CANARY.rank:
+        # for `all` this is as it should be: it means the components that are there already
+        return None, f"{said}: {component.component} is in {phase}, modern is heeded from canary on" if own else None
+    return emergency.side, None
+
+
+def _key_alarms(keys: Mapping[str, Emergency], components: Mapping[str, Component]) -> Iterator[Alarm]:
+    for key, emergency in keys.items():
+        if key != ALL and key not in components:
+            hint = suggestion(key, (*components, ALL))
+            yield Alarm("emergency_unknown_component", f"emergency:{key}: no component is called so{hint}", key)
+        elif emergency.side is None:
+            yield Alarm("emergency_unreadable", _unreadable(key, emergency.raw), key)
+
+
+def _unreadable(key: str, raw: str) -> str:
+    if raw.strip().lower() in _ENDED:
+        hint = f"; to end it, delete the key (`banyan emergency {key} off`)"
+    else:
+        hint = suggestion(raw, Side)
+    return f"emergency:{key} should be legacy or modern, is {shown(raw)}: it counts as legacy before cutover{hint}"

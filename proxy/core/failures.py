@@ -1,0 +1,53 @@
+"""
+What to do when a side fails: the failure table, as one pure function.
+
+A read may be sent again; a write only if not one of its bytes was sent, and then only to the same side: a proxy must
+not repeat a non-idempotent request (RFC 9110 section 9.2.2), and idempotent on one side is not idempotent across two.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from proxy.core.errors import Failure, Sent, UpstreamError
+
+PROXY_STATUS_ERROR = {  # RFC 9209 section 2.3
+    Failure.CONNECT: "destination_unavailable",
+    Failure.TIMEOUT: "http_response_timeout",
+    Failure.RESET: "connection_terminated",
+}
+
+
+class Next(StrEnum):
+    """The next step of an exchange after a failure."""
+
+    AGAIN = "again"  # once more to the same side, on a fresh connection
+    OTHER = "other"  # to the side that stands in
+    GIVE_UP = "give_up"  # tell the client: 502 or 504
+    ABORT = "abort"  # the head was passed on: cut the connection, never end it silently
+
+
+def after_failure(
+    error: UpstreamError, *, is_read: bool, committed: bool, replayable: bool, tried_again: bool, fallback: bool
+) -> Next:
+    """
+    Decide what follows `error` on the current side.
+
+    `committed`: the head of an answer was passed on. `replayable`: all of the request's body that was sent is still
+    held. `tried_again`: the same side was asked a second time already. `fallback`: another side may stand in for
+    this kind of failure.
+    """
+    if committed:
+        return Next.ABORT
+    if not replayable:
+        return Next.GIVE_UP
+    if not is_read:
+        return Next.AGAIN if error.sent is Sent.NONE and not tried_again else Next.GIVE_UP
+    if error.stale and not tried_again:
+        return Next.AGAIN
+    return Next.OTHER if fallback else Next.GIVE_UP
+
+
+def status_of(failure: Failure) -> int:
+    """Return the status that tells a client of a failure (RFC 9110 sections 15.6.3 and 15.6.5)."""
+    return 504 if failure is Failure.TIMEOUT else 502

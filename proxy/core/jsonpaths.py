@@ -1,0 +1,63 @@
+"""
+JSONPath (RFC 9535) in rule files: is it one, does it name one place, and which keys lead there.
+
+The only room that knows python-jsonpath, which is imported only once a path is not of the plainest form:
+a replica whose rules say `$.id` never loads it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_PLAIN = re.compile(r"\$(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
+_CHARACTERS_LIMIT = 500
+
+
+def fault_of(path: str, *, singular: bool = False) -> str | None:
+    """
+    Return what is wrong with a JSONPath, with a caret under the character, or None when it is right.
+
+    `singular` asks for a path that names at most one place: names and indexes only.
+    """
+    if len(path) > _CHARACTERS_LIMIT:
+        return f"should be a JSONPath of at most {_CHARACTERS_LIMIT} characters, has {len(path)}"
+    if _PLAIN.fullmatch(path):
+        return None
+    if not path.startswith("$"):
+        meant = f"$.{path.lstrip('.')}" if path else "$"
+        hint = f"; did you mean `{meant}`?" if not path or fault_of(meant) is None else ""
+        return f"should be a JSONPath that begins with $, is {f'`{path}`' if path else 'empty'}{hint}"
+    compiled = _compiled(path)
+    if isinstance(compiled, tuple):
+        at, why = compiled
+        line = "".join(" " if character.isspace() else character for character in path)
+        return f"should be a JSONPath: {why}\n    {line}\n    {' ' * at}^"
+    if singular and not compiled.singular_query():
+        return f"should name one place (names and indexes only), is `{path}`"
+    return None
+
+
+def keys_of(path: str) -> tuple[str | int, ...]:
+    """Return the names and indexes of a singular path that was found right: `$.data[0].id` → data, 0, id."""
+    if _PLAIN.fullmatch(path):
+        return tuple(path.split(".")[1:])
+    compiled = _compiled(path)
+    return tuple(
+        selector.name if hasattr(selector, "name") else selector.index
+        for segment in compiled.segments
+        for selector in segment.selectors
+    )
+
+
+def _compiled(path: str) -> Any:
+    """Return the compiled path, or (place of the offending character, why it is none)."""
+    from jsonpath import JSONPathEnvironment, JSONPathError
+
+    try:
+        return JSONPathEnvironment(strict=True).compile(path)
+    except JSONPathError as exc:
+        at = getattr(exc.token, "index", -1)
+        return (at if 0 <= at < len(path) else len(path), str(exc.args[0]))
+    except RecursionError:
+        return (len(path), "nested too deeply")

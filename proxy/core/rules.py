@@ -1,0 +1,172 @@
+"""
+The rules: read from a parsed file or from the published document, checked, and written back.
+
+This is the room that the others import for everything about rules. It does no I/O; it takes and returns values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from proxy.core.checks import (
+    check_change,
+    check_components,
+    component_problems,
+    not_built_problems,
+    warnings_of,
+)
+from proxy.core.errors import ConfigError, NewerSchema, Position, Problem, Unreadable
+from proxy.core.model import (
+    HASHES_KEPT,
+    SCHEMA,
+    Breaker,
+    Compare,
+    CompareOverride,
+    Component,
+    ComponentKind,
+    EntityMapping,
+    Fallback,
+    FallbackOverride,
+    FileRecord,
+    ListShape,
+    Origin,
+    Phase,
+    Pin,
+    Route,
+    RuleSet,
+    Side,
+    Timeouts,
+    TimeoutsOverride,
+    may_write,
+    overlay,
+    record_of,
+)
+from proxy.core.problems import Positions, did_you_mean, problems_of, shown
+from proxy.core.scalars import Percent, split_route, weight_bp
+
+__all__ = [
+    "HASHES_KEPT",
+    "SCHEMA",
+    "Breaker",
+    "Compare",
+    "CompareOverride",
+    "Component",
+    "ComponentKind",
+    "EntityMapping",
+    "Fallback",
+    "FallbackOverride",
+    "FileRecord",
+    "ListShape",
+    "Origin",
+    "Percent",
+    "Phase",
+    "Pin",
+    "Route",
+    "RuleSet",
+    "Side",
+    "Timeouts",
+    "TimeoutsOverride",
+    "check_change",
+    "check_components",
+    "did_you_mean",
+    "dump_rule_set",
+    "may_write",
+    "overlay",
+    "parse_component",
+    "parse_rule_set",
+    "problems_of",
+    "record_of",
+    "split_route",
+    "warnings_of",
+    "weight_bp",
+]
+
+
+def parse_component(values: object, *, file: str, positions: Positions | None = None) -> Component:
+    """
+    Return the component that a rule file (over `_defaults.yaml`) describes.
+
+    Raises ConfigError with every problem of the file, each at its place. Whether it fits the other components
+    is not looked at: that is `check_components`.
+    """
+    places = positions or {}
+    if not isinstance(values, Mapping):
+        what = "has no rules" if values is None else f"should be a mapping, is {shown(values)}"
+        raise ConfigError([Problem(places.get((), Position(file)), "", what)])
+    try:
+        component = Component.model_validate(values)
+    except ValidationError as exc:
+        raise ConfigError(problems_of(exc, places, file, Component)) from exc
+    problems = (*component_problems(component, places, file), *not_built_problems(component, places, file))
+    if problems:
+        raise ConfigError(sorted(problems, key=lambda problem: problem.at))
+    return component
+
+
+def parse_rule_set(raw: bytes, source: str) -> RuleSet:
+    """
+    Return the rule set of a published document, whole or not at all; `source` names it in problems.
+
+    Raises Unreadable when it is no JSON object, NewerSchema when it is of a newer major schema or asks for what
+    this build does not have, and ConfigError when its values are no rules. Keys that a newer minor schema added
+    are left out; in a document of this build's own schema an unknown key is refused.
+    """
+    document = _object(raw, source)
+    newer = _is_newer_minor(document.get("schema"), source)
+    theirs, document["schema"] = document["schema"], SCHEMA  # in memory a rule set is always of this build's schema
+    try:
+        rule_set = RuleSet.model_validate(document, extra="ignore" if newer else "forbid")
+        _check(rule_set, source)
+    except ValidationError as exc:
+        problems = problems_of(exc, {}, source, RuleSet)
+    except ConfigError as exc:
+        problems = exc.problems
+    else:
+        return rule_set
+    if newer:
+        raise NewerSchema(f"schema {theirs}, this build knows {SCHEMA}: {problems[0]}")
+    raise ConfigError(problems)
+
+
+def dump_rule_set(rule_set: RuleSet) -> bytes:
+    """Return the document to publish: JSON, every default spelled out, weights in percent."""
+    return orjson.dumps(rule_set.model_dump(mode="json", by_alias=True))
+
+
+def _object(raw: bytes, source: str) -> dict[str, Any]:
+    try:
+        document = orjson.loads(raw)
+    except orjson.JSONDecodeError as exc:
+        raise Unreadable(f"{source} is not JSON: {exc}") from exc
+    if not isinstance(document, dict):
+        raise Unreadable(f"{source} should be a JSON object, is {shown(document)}")
+    return document
+
+
+def _is_newer_minor(schema: object, source: str) -> bool:
+    """Say whether a document has a newer minor schema; raises NewerSchema for a newer major one."""
+    known_major, known_minor = map(int, SCHEMA.split("."))
+    major, _, minor = str(schema).partition(".")
+    if isinstance(schema, bool | float) or not major.isdecimal() or not (minor or "0").isdecimal():
+        raise Unreadable(f"{source} should say its schema like `{SCHEMA}`, says {shown(schema)}")
+    if int(major) > known_major:
+        raise NewerSchema(f"{source} has schema {schema}; this build knows {SCHEMA}: upgrade before it can follow")
+    return (int(major), int(minor or 0)) > (known_major, known_minor)
+
+
+def _check(rule_set: RuleSet, source: str) -> None:
+    """Raise NewerSchema for what a later build may have published, ConfigError for what no build would."""
+    for name, component in rule_set.components.items():
+        if component.component != name:
+            where = f"components.{name}.component"
+            raise ConfigError([Problem(Position(source), where, f"should be {name}, is {shown(component.component)}")])
+        for later in not_built_problems(component, {}, source):
+            raise NewerSchema(f"{later.at}: components.{name}.{later.where}: {later.what}")
+    if found := check_components(rule_set.components):
+        raise ConfigError(
+            [Problem(Position(source), f"components.{each.at.file}.{each.where}", each.what) for each in found]
+        )

@@ -1,0 +1,330 @@
+"""
+Where the migration stands, as one document: from what the store holds and nothing else, so that it needs no gateway.
+
+Pure: (rules, emergency keys, heartbeats, the time) → what `banyan status`, the admin listener and the page show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from proxy.core.emergency import ALL, Emergency, Interpretation, interpret
+from proxy.core.errors import ConfigError
+from proxy.core.merge import ABSENT, differences
+from proxy.core.phases import STANDINGS, RequestKind, eligible, outlook
+from proxy.core.problems import Alarm
+from proxy.core.rules import Component, Origin, RuleSet, Side, parse_component, warnings_of
+
+SKEW_LIMIT = 0.2  # of a component's reads with one and the same sticky value: from here on a weight means little
+ALWAYS_SHOWN = ("phase", "weight")
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFile:
+    """A rule file that a replica does not take; `problem` is worded as `file:line:col: path: what`."""
+
+    component: str
+    file: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """
+    What the document is made of.
+
+    `rules` is None when there are none, or when `fault` says why they cannot be read; `replicas` are heartbeats as
+    mappings; `at_s` is the present, in seconds since 1970.
+    """
+
+    rules: RuleSet | None
+    emergencies: Mapping[str, Emergency] = field(default_factory=dict)
+    replicas: Sequence[Mapping[str, Any]] = ()
+    at_s: float = 0.0
+    fault: str | None = None
+
+
+def heartbeat_facts(
+    *,
+    connected: bool,
+    alarms: Iterable[Alarm] = (),
+    refused: Iterable[RefusedFile] = (),
+    skew: Mapping[str, float] | None = None,
+    unclaimed: Iterable[tuple[str, int]] = (),
+) -> dict[str, Any]:
+    """
+    Return what a replica puts into `facts` of its heartbeat for this document and for `banyan routes`.
+
+    `skew` has the share of each component's busiest sticky value, 0 to 1; `unclaimed` (first segments, requests).
+    """
+    return {
+        "connected": connected,
+        "alarms": [asdict(alarm) for alarm in alarms],
+        "refused_files": [asdict(each) for each in refused],
+        "skew": {name: round(share, 4) for name, share in (skew or {}).items() if share > SKEW_LIMIT},
+        "unclaimed": [list(each) for each in unclaimed],
+    }
+
+
+def status_document(facts: Facts) -> dict[str, Any]:
+    """Return the document; everything in it is ready for JSON."""
+    rules = facts.rules
+    components = rules.components if rules is not None else {}
+    meant = interpret(facts.emergencies, components)
+    alarms = _alarms(meant, facts.replicas)
+    refused = _refused(facts.replicas)
+    because = _because(facts, alarms, refused)
+    return {
+        "version": rules.version if rules is not None else 0,
+        "epoch": rules.epoch if rules is not None else "",
+        "degraded": bool(because),
+        "because": because,
+        "who": rules.who if rules is not None else "",
+        "why": rules.why if rules is not None else "",
+        "at": rules.at if rules is not None else "",
+        "components": {name: _component(facts, rules, name, meant) for name in components} if rules else {},
+        "emergencies": {name: _emergency(name, each) for name, each in facts.emergencies.items()},
+        "alarms": alarms,
+        "refused": refused,
+        "replicas": [_replica(rules, each) for each in facts.replicas],
+    }
+
+
+def ago(seconds: float) -> str:
+    """Return a length of time as a person says it: `12 s`, `9 min`, `3 h`, `5 d`."""
+    for unit_s, most, unit in ((1, 90, "s"), (60, 90, "min"), (3600, 36, "h")):
+        if seconds < unit_s * most:
+            return f"{max(0, round(seconds / unit_s))} {unit}"
+    return f"{round(seconds / 86400)} d"
+
+
+def seconds_of(at: str) -> float | None:
+    """Return an RFC 3339 time in seconds since 1970, None if it is none."""
+    try:
+        return datetime.fromisoformat(at).timestamp()
+    except ValueError:
+        return None
+
+
+def _component(facts: Facts, rules: RuleSet, name: str, meant: Interpretation) -> dict[str, Any]:
+    component = rules.components[name]
+    ahead = outlook(rules, name)
+    return {
+        "kind": component.kind,
+        "owner": component.owner,
+        "after": list(component.after),
+        "phase": component.effective_phase,
+        "weight": _plain(component.weight),
+        "reads": _reads(component, meant.sides.get(name)),
+        "writes": STANDINGS[component.effective_phase].primary,
+        "emergency": _emergency_of(name, facts.emergencies, meant),
+        "values": _values(rules, component, facts.at_s),
+        "changed": _changed(rules.origins.get(name, {})),
+        "going_back": ahead.going_back,
+        "next": {"step": ahead.next_step, "verb": ahead.verb, "blocked": list(ahead.blocked)},
+        "warnings": [each.what for each in warnings_of({name: component})],
+        "breakers": _breakers(name, facts.replicas),
+        "skew": _skew(name, facts.replicas),
+        "refused": [each for each in _refused(facts.replicas) if each["component"] == name],
+    }
+
+
+def _reads(component: Component, emergency: Side | None) -> dict[str, Any]:
+    """Say who answers the reads, in percent, and why; breakers are a matter of each replica and stand elsewhere."""
+    sides = eligible(component.kind, component.effective_phase, RequestKind.READ)
+    if emergency is not None and emergency in sides:
+        reason, modern, why = "emergency", 100.0 * (emergency is Side.MODERN), f"an emergency sends all to {emergency}"
+    elif len(sides) == 1:
+        phase = component.effective_phase
+        reason, modern, why = "phase", 100.0 * (sides[0] is Side.MODERN), f"in phase {phase} only {sides[0]} answers"
+    else:
+        reason, modern, why = "weight", component.weight, f"weight {component.weight:g}"
+        if component.pin:
+            why += f", but {len(component.pin)} pin{'s' * (len(component.pin) != 1)} before it"
+    answers = "legacy" if modern == 0 else "modern" if modern == 100 else "both"
+    shares = {"legacy": _plain(round(100 - modern, 2)), "modern": _plain(modern)}
+    return {"side": answers, **shares, "reason": reason, "why": why}
+
+
+def _values(rules: RuleSet, component: Component, now: float) -> dict[str, dict[str, Any]]:
+    """Return each value that somebody set or that differs from its file, with who, when and what the file says."""
+    name = component.component
+    origins = rules.origins.get(name, {})
+    in_file = _said_by_file(rules, component)
+    shown = component.model_dump(mode="json", by_alias=True)
+    values: dict[str, dict[str, Any]] = {}
+    for dotted_field in dict.fromkeys((*ALWAYS_SHOWN, *origins, *in_file)):
+        value, file_value = in_file.get(dotted_field, (None, None))
+        if dotted_field not in in_file:
+            value = shown.get(dotted_field, _leaf(shown, dotted_field))
+        entry: dict[str, Any] = {"value": value}
+        origin = origins.get(dotted_field)
+        if origin is not None:
+            entry |= origin.model_dump(mode="json")
+        if dotted_field in in_file:
+            entry["file"] = file_value
+        values[dotted_field] = entry | {"said": _said(entry, now)}
+    return values
+
+
+def _leaf(document: Mapping[str, Any], dotted_field: str) -> Any:
+    """Find a value by its dotted field; a route's template contains dots and slashes of its own."""
+    for key, below in document.items():
+        if dotted_field == key:
+            return below
+        if dotted_field.startswith(f"{key}.") and isinstance(below, Mapping):
+            found = _leaf(below, dotted_field[len(key) + 1 :])
+            if found is not None:
+                return found
+    return None
+
+
+def _said_by_file(rules: RuleSet, component: Component) -> dict[str, tuple[Any, Any]]:
+    """Return (live, file) for each field in which the component differs from what its file said last."""
+    record = rules.files.get(component.component)
+    if record is None or not record.values:
+        return {}
+    try:
+        taken = parse_component(record.values, file=component.component)
+    except ConfigError:  # written by a newer build: what its file means is not known here
+        return {}
+    return {
+        edit.field: (None if edit.old is ABSENT else edit.old, None if edit.new is ABSENT else edit.new)
+        for edit in differences(component, taken)
+    }
+
+
+def _said(entry: Mapping[str, Any], now: float) -> str:
+    """Say a value as in `50 (ana, 12 min ago; file says 25)`."""
+    notes = []
+    if "who" in entry:
+        at = seconds_of(str(entry["at"]))
+        notes.append(f"{entry['who']}, {ago(now - at)} ago" if at is not None else str(entry["who"]))
+    if "file" in entry:
+        notes.append(f"file says {_shown(entry['file'])}")
+    return f"{_shown(entry['value'])} ({'; '.join(notes)})" if notes else _shown(entry["value"])
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    return str(value) if isinstance(value, str | int | float) else "a mapping"
+
+
+def _changed(origins: Mapping[str, Origin]) -> dict[str, Any] | None:
+    """Return what changed last in a component: the newest of its values' origins, and the fields it set."""
+    if not origins:
+        return None
+    last = max(origins.values(), key=lambda origin: origin.version)
+    fields = [name for name, origin in origins.items() if origin.version == last.version]
+    return {**last.model_dump(mode="json"), "fields": fields}
+
+
+def _emergency(name: str, emergency: Emergency) -> dict[str, Any]:
+    left = None if emergency.pttl_ms is None else round(emergency.pttl_ms / 1000, 1)
+    return {"key": f"emergency:{name}", "side": emergency.side, "raw": emergency.raw, "ends_in_s": left}
+
+
+def _emergency_of(name: str, keys: Mapping[str, Emergency], meant: Interpretation) -> dict[str, Any] | None:
+    key = name if name in keys else ALL
+    if key not in keys or (key == ALL and name not in meant.sides):
+        return None
+    return {**_emergency(key, keys[key]), "side": meant.sides.get(name), "heeded": name in meant.sides}
+
+
+def _alarms(meant: Interpretation, replicas: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return every alarm once, with the replicas that raise it."""
+    found: dict[tuple[Any, ...], list[str]] = {(alarm.kind, alarm.why, alarm.component): [] for alarm in meant.alarms}
+    for replica in replicas:
+        for alarm in _list(replica, "alarms"):
+            key = (alarm.get("kind"), alarm.get("why"), alarm.get("component"))
+            found.setdefault(key, []).append(str(replica.get("id")))
+    return [
+        {"kind": kind, "why": why, "component": component, "replicas": ids}
+        for (kind, why, component), ids in found.items()
+    ]
+
+
+def _refused(replicas: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return every refused file's problem once, with the replicas that have the file."""
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for replica in replicas:
+        for each in _list(replica, "refused_files"):
+            key = (each.get("component"), each.get("file"), each.get("problem"))
+            found.setdefault(key, []).append(str(replica.get("id")))
+    return [
+        {"component": component, "file": file, "problem": problem, "replicas": ids}
+        for (component, file, problem), ids in found.items()
+    ]
+
+
+def _list(replica: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
+    """Yield what a replica lists in its facts; another build may say anything there."""
+    facts = replica.get("facts")
+    listed = facts.get(name) if isinstance(facts, Mapping) else None
+    yield from (each for each in listed if isinstance(each, Mapping)) if isinstance(listed, Sequence) else ()
+
+
+def _breakers(name: str, replicas: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return the open breakers of a component: (replica, side)."""
+    return [
+        {"replica": str(replica.get("id")), "side": side}
+        for replica in replicas
+        for component, _, side in (str(each).partition("/") for each in replica.get("breakers", ()))
+        if component == name
+    ]
+
+
+def _skew(name: str, replicas: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the largest share of a component's reads that one sticky value has in any replica, None if all is well."""
+    shares = []
+    for replica in replicas:
+        facts = replica.get("facts")
+        skew = facts.get("skew") if isinstance(facts, Mapping) else None
+        share = skew.get(name) if isinstance(skew, Mapping) else None
+        if isinstance(share, int | float):
+            shares.append(float(share))
+    return max(shares, default=None)
+
+
+def _replica(rules: RuleSet | None, replica: Mapping[str, Any]) -> dict[str, Any]:
+    current = rules is not None and (replica.get("epoch"), replica.get("version")) == (rules.epoch, rules.version)
+    return {**replica, "current": current}
+
+
+def _because(facts: Facts, alarms: Sequence[Mapping[str, Any]], refused: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return every reason why things are not as they should be, one sentence each."""
+    found = [facts.fault] if facts.fault else []
+    if facts.rules is None and not facts.fault:
+        found.append("no rules were ever published: everything goes to legacy")
+    if not facts.replicas:
+        found.append("no replica is running")
+    for replica in facts.replicas:
+        said = replica.get("facts")
+        if isinstance(said, Mapping) and said.get("connected") is False:
+            found.append(f"replica {replica.get('id')} does not reach the store")
+        if facts.rules is not None and not _replica(facts.rules, replica)["current"]:
+            found.append(f"replica {replica.get('id')} applies version {replica.get('version')}")
+    known = [str(alarm["why"]) for alarm in alarms] + [str(each["problem"]) for each in refused]
+    found += known
+    for replica in facts.replicas:
+        said_more = map(str, replica.get("refusals", ()))
+        found += (each for each in said_more if not any(each.endswith(why) for why in known))
+    if facts.rules is not None:
+        found += [
+            f"{name}: one sticky value makes {share:.0%} of its reads in a replica; its weight means little"
+            for name in facts.rules.components
+            if (share := _skew(name, facts.replicas)) is not None
+        ]
+    return list(dict.fromkeys(found))
+
+
+def _plain(number: float) -> float | int:
+    return int(number) if number == int(number) else number

@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from proxy.core.changes import (
+    BadWish,
+    Drift,
+    Unknown,
+    accept,
+    drift_of,
+    phase_of,
+    push,
+    rollback,
+    set_phase,
+    set_weight,
+    side_of,
+    undo,
+)
+from proxy.core.errors import ConfigError, NotAllowed
+from proxy.core.merge import Edit
+from proxy.core.rules import Component, FileRecord, Phase, RuleSet, Side, parse_component
+
+
+def component(name: str = "users", **values: Any) -> Component:
+    return parse_component({"component": name, "routes": {f"GET /api/{name}": {}}, **values}, file=f"{name}.yaml")
+
+
+def rule_set(*components: Component, **more: Any) -> RuleSet:
+    by_name = {each.component: each for each in components}
+    return RuleSet(epoch="e1", version=41, who="files", why="", at="2026-01-01T00:00:00Z", components=by_name, **more)
+
+
+@dataclass(frozen=True)
+class File:
+    values: dict[str, Any]
+    hash: str = "h2"
+    positions: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def rules(self) -> Component:
+        return parse_component(self.values, file="file")
+
+
+def file(name: str = "users", hash: str = "h2", **values: Any) -> File:
+    return File({"component": name, "routes": {f"GET /api/{name}": {}}, **values}, hash)
+
+
+def record(values: dict[str, Any], hash: str, *before: str) -> FileRecord:
+    return FileRecord(hash=hash, values=values, hashes=(*before, hash))
+
+
+def test_a_weight_is_one_changed_field():
+    draft = set_weight(rule_set(component(weight=5)), "users", 25)
+
+    assert draft.rules.components["users"].weight == 25
+    assert draft.edits == {"users": (Edit(("weight",), 5, 25),)}
+    assert draft.sentences() == ("users.weight: 5 → 25",)
+    assert draft.is_change
+
+
+def test_a_weight_that_is_live_already_is_nothing_to_publish():
+    draft = set_weight(rule_set(component(weight=25)), "users", 25)
+
+    assert not draft.is_change
+    assert draft.rules.components["users"].weight == 25
+
+
+@pytest.mark.parametrize(
+    ("weight", "what"),
+    [
+        (140, "weight should be 0 to 100, is 140"),
+        (-1, "weight should be 0 to 100, is -1"),
+        (12.345, "weight should be 0 to 100 in steps of 0.01, is 12.345"),
+        (float("nan"), "weight should be 0 to 100, is nan"),
+        (float("inf"), "weight should be 0 to 100, is inf"),
+        (True, "weight should be 0 to 100, is true"),
+        ("25", "weight should be 0 to 100, is `25`; leave out the quotes"),
+        (None, "weight should be 0 to 100, is null"),
+    ],
+)
+def test_a_weight_that_makes_no_sense_is_refused(weight, what):
+    with pytest.raises(BadWish) as refused:
+        set_weight(rule_set(component()), "users", weight)
+
+    assert str(refused.value) == what
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("user", "no component is called 'user'; did you mean `users`?"),
+        ("billing", "no component is called 'billing'; there are conversations, users"),
+    ],
+)
+def test_an_unknown_component_is_refused_with_a_suggestion(name, what):
+    rules = rule_set(component(), component("conversations"))
+
+    for wish in (
+        lambda: set_weight(rules, name, 5),
+        lambda: set_phase(rules, name, None),
+        lambda: rollback(rules, name),
+    ):
+        with pytest.raises(Unknown) as refused:
+            wish()
+        assert str(refused.value) == what
+
+
+def test_without_components_there_is_none_to_suggest():
+    with pytest.raises(Unknown, match="there are no components yet"):
+        set_weight(rule_set(), "users", 5)
+
+
+def test_a_component_waits_for_those_it_comes_after_but_only_on_its_way_forward():
+    rules = rule_set(component(weight=5), component("configuration", after=["users"], weight=5))
+
+    with pytest.raises(NotAllowed, match="users should be at least as far first"):
+        set_weight(rules, "configuration", 25)
+    assert set_weight(rules, "configuration", 1).is_change
+    assert set_weight(rules, "users", 0).is_change
+
+
+def test_a_phase_that_is_not_built_yet_is_refused_as_such():
+    with pytest.raises(ConfigError, match="not built yet"):
+        set_phase(rule_set(component(kind="entity")), "users", Phase.CUTOVER)
+
+
+def test_what_was_wrong_before_is_not_held_against_a_change():
+    published = component().model_copy(update={"shadow": 10.0})
+
+    assert set_weight(rule_set(published, component("conversations")), "conversations", 5).is_change
+
+
+def test_only_what_a_change_brings_up_is_warned_of():
+    writes = parse_component({"component": "users", "routes": {"/api/users": {}}}, file="users.yaml")
+
+    first = set_weight(rule_set(writes), "users", 5)
+    second = set_weight(first.rules, "users", 25)
+
+    assert len(first.warnings) == 1
+    assert "writes stay on legacy" in first.warnings[0]
+    assert second.warnings == ()
+
+
+def test_a_weight_that_has_no_effect_is_warned_of():
+    draft = set_weight(rule_set(component(phase="shadow")), "users", 5)
+
+    assert "has no effect in phase shadow" in draft.warnings[0]
+
+
+def test_files_alone_means_no_change_by_verb():
+    rules = rule_set(component(weight=5))
+
+    for wish in (
+        lambda: set_weight(rules, "users", 25, "emergency_only"),
+        lambda: set_phase(rules, "users", Phase.OFF, "emergency_only"),
+        lambda: rollback(rules, "users", "emergency_only"),
+        lambda: undo(rules, {"users": component()}, "emergency_only"),
+    ):
+        with pytest.raises(NotAllowed, match="emergency_only"):
+            wish()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"weight": 50}, (0, None)),
+        ({"weight": 50, "phase": "canary"}, (0, Phase.CANARY)),
+        ({"weight": 50, "phase": "shadow"}, (0, Phase.SHADOW)),
+        ({"weight": 50, "phase": "retired"}, (0, Phase.CANARY)),
+        ({"weight": 50, "kind": "entity"}, (0, Phase.CANARY)),
+        ({"weight": 0, "kind": "entity"}, (0, None)),
+    ],
+)
+def test_a_rollback_takes_the_weight_and_leaves_what_keeps_the_sides_equal(before, after):
+    taken = rollback(rule_set(component(**before)), "users").rules.components["users"]
+
+    assert (taken.weight, taken.phase) == after
+
+
+def test_a_rollback_of_what_is_off_is_nothing_to_publish():
+    assert not rollback(rule_set(component()), "users").is_change
+
+
+def test_a_rollback_never_waits_for_another_component():
+    rules = rule_set(component(after=["configuration"], weight=50), component("configuration"))
+
+    assert rollback(rules, "users").is_change
+
+
+def test_a_rollback_tells_of_callers_that_stay_on_modern():
+    pinned = component(weight=50, phase="canary", pin=[{"header": "x-tenant", "in": ["acme"], "side": "modern"}])
+
+    assert "pinned to modern by x-tenant" in rollback(rule_set(pinned), "users").warnings[0]
+
+
+def test_a_swap_of_the_write_primary_is_not_built():
+    cutover = component(kind="entity").model_copy(update={"phase": Phase.CUTOVER})
+
+    with pytest.raises(NotAllowed, match="not built yet"):
+        rollback(rule_set(cutover), "users")
+
+
+def test_undo_is_checked_like_every_change():
+    rules = rule_set(component(weight=5), component("configuration", after=["users"]))
+
+    assert undo(rules, {**rules.components, "users": component(weight=1)}).is_change
+    with pytest.raises(NotAllowed):
+        undo(rules, {**rules.components, "configuration": component("configuration", after=["users"], weight=50)})
+
+
+def test_accept_names_what_is_superseded():
+    draft = accept(rule_set(component(), accepts=("e0",)), ["e1", "e2", "e2", ""])
+
+    assert draft.rules.accepts == ("e0", "e2")
+    assert draft.is_change
+
+
+@pytest.mark.parametrize("held", [[], ["e1"], ["", "e1"], ["e0"]])
+def test_without_another_epoch_there_is_nothing_to_accept(held):
+    with pytest.raises(NotAllowed):
+        accept(rule_set(component(), accepts=("e0",)), held)
+
+
+def test_push_publishes_what_was_edited_and_leaves_live_values():
+    before = file(weight=5, hash="h1")
+    live = rule_set(component(weight=50), files={"users": record(before.values, "h1")})
+
+    draft = push(live, {"users": file(weight=5, owner="team-a")})
+
+    assert draft.sentences() == ("users.owner: null → team-a",)
+    assert draft.rules.components["users"].weight == 50
+    assert draft.rules.files["users"].hash == "h2"
+    assert draft.rules.files["users"].hashes == ("h1", "h2")
+
+
+def test_push_of_a_new_file_adds_a_component():
+    draft = push(rule_set(), {"users": file(weight=5)})
+
+    assert draft.rules.components == {"users": component(weight=5)}
+
+
+def test_push_of_what_is_live_is_nothing_to_publish():
+    states = {"users": file(weight=5, hash="h1")}
+    live = rule_set(component(weight=50), files={"users": record(states["users"].values, "h1")})
+
+    assert not push(live, states).is_change
+
+
+def test_push_of_an_edit_that_is_live_already_still_remembers_the_file():
+    live = rule_set(component(weight=50), files={"users": record(file(weight=5).values, "h1")})
+
+    draft = push(live, {"users": file(weight=50)})
+
+    assert draft.edits == {}
+    assert draft.is_change
+    assert draft.rules.files["users"].hash == "h2"
+
+
+def test_push_of_files_from_before_is_refused_unless_it_is_meant():
+    live = rule_set(component(weight=50), files={"users": record(file(weight=50).values, "h2", "h1")})
+    old = {"users": file(weight=5, hash="h1")}
+
+    with pytest.raises(NotAllowed, match="take back what came after"):
+        push(live, old)
+    assert push(live, old, take_files=True).sentences() == ("users.weight: 50 → 5",)
+
+
+def test_push_that_takes_files_replaces_live_values():
+    live = rule_set(component(weight=50), files={"users": record(file(weight=5).values, "h2")})
+
+    draft = push(live, {"users": file(weight=5)}, take_files=True)
+
+    assert draft.sentences() == ("users.weight: 50 → 5",)
+
+
+def test_push_keeps_a_component_without_a_file_and_removes_it_only_if_files_are_taken():
+    live = rule_set(component(), component("conversations"))
+
+    kept = push(live, {"users": file()})
+    removed = push(live, {"users": file()}, take_files=True)
+
+    assert set(kept.rules.components) == {"users", "conversations"}
+    assert kept.warnings == ("conversations: has no file here and stays as it is",)
+    assert set(removed.rules.components) == {"users"}
+    assert removed.rules.files["conversations"].hash == ""
+
+
+def test_push_removes_nothing_that_is_on_its_way():
+    live = rule_set(component(weight=5))
+
+    with pytest.raises(ConfigError, match="can be removed only when it is off or retired"):
+        push(live, {}, take_files=True)
+
+
+def test_push_is_all_or_nothing():
+    live = rule_set(component(), component("configuration", after=["users"]))
+
+    with pytest.raises(ConfigError):
+        push(live, {"users": file(owner="a"), "configuration": file("configuration", after=["users"], weight=5)})
+
+
+def test_the_phase_of_an_entity_component_is_not_pushed():
+    live = rule_set(component(kind="entity"), files={"users": record(file(kind="entity").values, "h1")})
+
+    with pytest.raises(ConfigError, match="by verb only"):
+        push(live, {"users": file(kind="entity", phase="canary")})
+
+
+def test_drift_goes_from_live_to_file():
+    live = rule_set(component(weight=50), component("conversations"))
+
+    assert drift_of(live, {"users": file(weight=5), "analytics": file("analytics")}) == (
+        Drift("users", "both", (Edit(("weight",), 50, 5),)),
+        Drift("conversations", "live"),
+        Drift("analytics", "file"),
+    )
+    assert drift_of(live, {"users": file(weight=50), "conversations": file("conversations")}) == ()
+
+
+@pytest.mark.parametrize(("word", "phase"), [("canary", Phase.CANARY), (" OFF ", Phase.OFF), ("auto", None)])
+def test_a_phase_is_a_word(word, phase):
+    assert phase_of(word) is phase
+
+
+def test_a_phase_that_is_none_is_refused_with_a_suggestion():
+    with pytest.raises(BadWish, match="did you mean `canary`"):
+        phase_of("canry")
+
+
+@pytest.mark.parametrize(("word", "side"), [("legacy", Side.LEGACY), ("Modern", Side.MODERN), ("off", None)])
+def test_an_emergency_is_a_side_or_off(word, side):
+    assert side_of(word) is side
+
+
+def test_a_side_that_is_none_is_refused_with_a_suggestion():
+    with pytest.raises(BadWish, match="is 'lgacy'; did you mean `legacy`"):
+        side_of("lgacy")

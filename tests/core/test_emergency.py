@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.core.emergency import Emergency, interpret, read_emergency
+from proxy.core.model import Component, Side
+from proxy.core.problems import Alarm
+
+
+def component(name="users", **values):
+    return Component.model_validate({"component": name, **values})
+
+
+CANARY = {"weight": 25}
+CUTOVER = {"kind": "entity", "phase": "cutover"}
+RETIRED = {"phase": "retired"}
+
+
+def meaning(keys, components, file=None):
+    read = {name: read_emergency(raw) for name, raw in keys.items()}
+    return interpret(
+        read,
+        {name: component(name, **values) for name, values in components.items()},
+        None if file is None else {name: read_emergency(raw) for name, raw in file.items()},
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "side"),
+    [
+        (b"legacy", Side.LEGACY),
+        (b"modern", Side.MODERN),
+        ("modern", Side.MODERN),
+        (b" Legacy \r\n", Side.LEGACY),
+        (b"MODERN", Side.MODERN),
+        (b"lgacy", None),
+        (b"legacy;modern", None),
+        (b"", None),
+        (b"\xff\xfe", None),
+    ],
+)
+def test_a_value_is_trimmed_and_taken_in_any_case(raw, side):
+    assert read_emergency(raw).side is side
+
+
+def test_a_value_is_kept_as_it_was_found_with_its_time():
+    assert read_emergency(b" Legacy ", 1500) == Emergency(Side.LEGACY, " Legacy ", 1500)
+    assert read_emergency(b"\xff").raw == "�"
+
+
+@pytest.mark.parametrize(
+    ("values", "raw", "side", "alarms"),
+    [
+        ({}, "legacy", Side.LEGACY, []),
+        ({}, "modern", None, ["emergency_ignored"]),
+        ({"phase": "shadow"}, "modern", None, ["emergency_ignored"]),
+        ({"kind": "entity", "phase": "backfill"}, "modern", None, ["emergency_ignored"]),
+        (CANARY, "legacy", Side.LEGACY, []),
+        (CANARY, "modern", Side.MODERN, []),
+        (CANARY, "lgacy", Side.LEGACY, ["emergency_unreadable"]),
+        ({}, "lgacy", Side.LEGACY, ["emergency_unreadable"]),
+        (CUTOVER, "legacy", Side.LEGACY, []),
+        (CUTOVER, "modern", Side.MODERN, []),
+        (CUTOVER, "lgacy", None, ["emergency_unreadable", "emergency_ignored"]),
+        (RETIRED, "legacy", None, ["emergency_ignored"]),
+        (RETIRED, "modern", None, ["emergency_ignored"]),
+        (RETIRED, "lgacy", None, ["emergency_unreadable", "emergency_ignored"]),
+    ],
+)
+def test_what_an_emergency_of_its_own_means_in_each_phase(values, raw, side, alarms):
+    found = meaning({"users": raw}, {"users": values})
+
+    assert found.sides == ({} if side is None else {"users": side})
+    assert [alarm.kind for alarm in found.alarms] == alarms
+    assert all(alarm.component == "users" for alarm in found.alarms)
+
+
+def test_an_emergency_for_all_concerns_those_that_can_heed_it():
+    components = {"a": {}, "b": CANARY, "c": CUTOVER, "d": RETIRED}
+
+    to_legacy = meaning({"all": "legacy"}, components)
+    to_modern = meaning({"all": "modern"}, components)
+
+    assert to_legacy.sides == {"a": Side.LEGACY, "b": Side.LEGACY, "c": Side.LEGACY}
+    assert to_modern.sides == {"b": Side.MODERN, "c": Side.MODERN}
+    assert [alarm.component for alarm in to_legacy.alarms] == ["d"]
+    assert [alarm.component for alarm in to_modern.alarms] == ["d"]
+
+
+@pytest.mark.parametrize(
+    ("store", "file", "side"),
+    [
+        ({}, {}, None),
+        ({"users": "modern", "all": "legacy"}, {}, Side.MODERN),
+        ({"all": "legacy"}, {}, Side.LEGACY),
+        ({}, {"users": "legacy"}, Side.LEGACY),
+        ({}, {"users": "modern", "all": "legacy"}, Side.MODERN),
+        ({"users": "modern"}, {"users": "legacy"}, Side.MODERN),
+        ({"all": "modern"}, {"users": "legacy"}, Side.MODERN),
+        ({"chats": "modern"}, {"users": "legacy"}, Side.LEGACY),
+        ({"users": "lgacy", "all": "modern"}, {}, Side.LEGACY),
+    ],
+)
+def test_a_key_of_its_own_beats_all_and_the_store_beats_the_file(store, file, side):
+    found = meaning(store, {"users": CANARY, "chats": CANARY}, file)
+
+    assert found.sides.get("users") is side
+
+
+def test_without_an_emergency_there_is_nothing():
+    assert meaning({}, {"users": CANARY}).sides == {}
+    assert meaning({"chats": "legacy"}, {"users": CANARY, "chats": CANARY}).sides == {"chats": Side.LEGACY}
+
+
+@pytest.mark.parametrize(
+    ("key", "raw", "alarm"),
+    [
+        (
+            "user",
+            "legacy",
+            Alarm(
+                "emergency_unknown_component",
+                "emergency:user: no component is called so; did you mean `users`?",
+                "user",
+            ),
+        ),
+        (
+            "al",
+            "legacy",
+            Alarm("emergency_unknown_component", "emergency:al: no component is called so; did you mean `all`?", "al"),
+        ),
+        (
+            "users",
+            "lgacy",
+            Alarm(
+                "emergency_unreadable",
+                "emergency:users should be legacy or modern, is `lgacy`: it counts as legacy before cutover; "
+                "did you mean `legacy`?",
+                "users",
+            ),
+        ),
+        (
+            "users",
+            "Off",
+            Alarm(
+                "emergency_unreadable",
+                "emergency:users should be legacy or modern, is `Off`: it counts as legacy before cutover; "
+                "to end it, delete the key (`banyan emergency users off`)",
+                "users",
+            ),
+        ),
+        (
+            "all",
+            "",
+            Alarm(
+                "emergency_unreadable",
+                "emergency:all should be legacy or modern, is empty: it counts as legacy before cutover; "
+                "to end it, delete the key (`banyan emergency all off`)",
+                "all",
+            ),
+        ),
+    ],
+)
+def test_a_slip_raises_an_alarm_with_a_suggestion(key, raw, alarm):
+    assert meaning({key: raw}, {"users": CANARY}).alarms == (alarm,)
+
+
+def test_an_ignored_emergency_says_why():
+    assert [alarm.why for alarm in meaning({"a": "modern", "b": "legacy"}, {"a": {}, "b": RETIRED}).alarms] == [
+        "emergency:a = modern is ignored: a is in off, modern is heeded from canary on",
+        "emergency:b = legacy is ignored: b is retired, legacy gets no request of it any more",
+    ]
+
+
+def test_a_slip_in_the_file_raises_an_alarm_too():
+    found = meaning({}, {"users": CANARY}, {"user": "legacy", "users": "lgacy"})
+
+    assert [alarm.kind for alarm in found.alarms] == ["emergency_unknown_component", "emergency_unreadable"]
+    assert found.sides == {"users": Side.LEGACY}

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from proxy.core.emergency import read_emergency
+from proxy.core.problems import Alarm
+from proxy.core.rules import FileRecord, Origin, RuleSet, parse_component
+from proxy.core.status import Facts, RefusedFile, ago, heartbeat_facts, seconds_of, status_document
+
+NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
+ANA = Origin(who="ana", at="2025-12-31T23:48:00Z", version=41, why="canary looks good")
+FILES = Origin(who="files", at="2025-12-31T20:00:00Z", version=7, why="seed")
+
+
+def component(name: str = "users", **values: Any):
+    return parse_component({"component": name, "routes": {f"GET /api/{name}": {}}, **values}, file=f"{name}.yaml")
+
+
+def rule_set(*components: Any, **more: Any) -> RuleSet:
+    by_name = {each.component: each for each in components}
+    facts = {"epoch": "e1", "version": 41, "who": "ana", "why": "canary looks good", "at": "2025-12-31T23:48:00Z"}
+    return RuleSet(**facts, components=by_name, **more)
+
+
+def replica(name: str = "a", **more: Any) -> dict[str, Any]:
+    facts = heartbeat_facts(connected=True)
+    return {"id": name, "version": 41, "epoch": "e1", "refusals": (), "breakers": (), "facts": facts, **more}
+
+
+def document(rules: RuleSet | None, **more: Any) -> dict[str, Any]:
+    found = status_document(Facts(rules, at_s=NOW, **{"replicas": [replica()], **more}))
+    return orjson.loads(orjson.dumps(found))
+
+
+def test_a_value_is_shown_with_who_set_it_when_and_what_the_file_says():
+    values = {"component": "users", "routes": {"GET /api/users": {}}, "weight": 25}
+    rules = rule_set(
+        component(weight=50),
+        origins={"users": {"weight": ANA, "routes.GET /api/users": FILES}},
+        files={"users": FileRecord(hash="h", values=values, hashes=("h",))},
+    )
+
+    shown = document(rules)["components"]["users"]
+
+    assert shown["values"]["weight"] == {
+        "value": 50,
+        "who": "ana",
+        "at": "2025-12-31T23:48:00Z",
+        "version": 41,
+        "why": "canary looks good",
+        "file": 25,
+        "said": "50 (ana, 12 min ago; file says 25)",
+    }
+    assert shown["values"]["phase"] == {"value": None, "said": "nothing"}
+    assert shown["changed"]["fields"] == ["weight"]
+    assert shown["changed"]["who"] == "ana"
+
+
+def test_all_is_well_when_nothing_is_wrong():
+    shown = document(rule_set(component(weight=50)))
+
+    assert (shown["version"], shown["epoch"], shown["degraded"], shown["because"]) == (41, "e1", False, [])
+    assert shown["replicas"][0]["current"] is True
+
+
+@pytest.mark.parametrize(
+    ("values", "keys", "reads"),
+    [
+        ({}, {}, ("legacy", 100, 0, "phase")),
+        ({"weight": 25}, {}, ("both", 75, 25, "weight")),
+        ({"weight": 12.34}, {}, ("both", 87.66, 12.34, "weight")),
+        ({"weight": 100}, {}, ("modern", 0, 100, "weight")),
+        ({"weight": 0, "phase": "canary"}, {}, ("legacy", 100, 0, "weight")),
+        ({"weight": 50, "phase": "shadow"}, {}, ("legacy", 100, 0, "phase")),
+        ({"weight": 50, "phase": "retired"}, {}, ("modern", 0, 100, "phase")),
+        ({"weight": 50}, {"users": "legacy"}, ("legacy", 100, 0, "emergency")),
+        ({"weight": 50}, {"users": "Modern "}, ("modern", 0, 100, "emergency")),
+        ({"weight": 50}, {"all": "legacy"}, ("legacy", 100, 0, "emergency")),
+        ({"weight": 50}, {"all": "modern", "users": "legacy"}, ("legacy", 100, 0, "emergency")),
+        ({"weight": 50}, {"users": "lgacy"}, ("legacy", 100, 0, "emergency")),
+        ({}, {"users": "modern"}, ("legacy", 100, 0, "phase")),
+    ],
+)
+def test_who_answers_and_why(values, keys, reads):
+    emergencies = {name: read_emergency(value) for name, value in keys.items()}
+
+    shown = document(rule_set(component(**values)), emergencies=emergencies)["components"]["users"]["reads"]
+
+    assert (shown["side"], shown["legacy"], shown["modern"], shown["reason"]) == reads
+
+
+def test_an_emergency_is_shown_with_the_time_it_has_left():
+    shown = document(rule_set(component(weight=5)), emergencies={"users": read_emergency("legacy", 90_000)})
+
+    assert shown["emergencies"]["users"] == {
+        "key": "emergency:users",
+        "side": "legacy",
+        "raw": "legacy",
+        "ends_in_s": 90.0,
+    }
+    assert shown["components"]["users"]["emergency"]["heeded"] is True
+
+
+def test_an_emergency_for_nobody_is_an_alarm_with_a_suggestion():
+    shown = document(rule_set(component()), emergencies={"user": read_emergency("legacy")})
+
+    assert shown["degraded"]
+    assert "did you mean `users`?" in shown["alarms"][0]["why"]
+
+
+def test_refused_files_are_shown_with_place_and_component():
+    problem = "users.yaml:2:9: weight: should be 0 to 100, is 140"
+    refused = heartbeat_facts(connected=True, refused=[RefusedFile("users", "users.yaml", problem)])
+
+    shown = document(rule_set(component()), replicas=[replica("a", facts=refused), replica("b", facts=refused)])
+
+    assert shown["refused"] == [
+        {"component": "users", "file": "users.yaml", "problem": problem, "replicas": ["a", "b"]}
+    ]
+    assert shown["components"]["users"]["refused"] == shown["refused"]
+    assert shown["because"] == [problem]
+
+
+def test_an_alarm_of_many_replicas_is_shown_once():
+    facts = heartbeat_facts(connected=True, alarms=[Alarm("ruleset_regressed", "the store went back")])
+
+    shown = document(rule_set(component()), replicas=[replica("a", facts=facts), replica("b", facts=facts)])
+
+    assert shown["alarms"] == [
+        {"kind": "ruleset_regressed", "why": "the store went back", "component": None, "replicas": ["a", "b"]}
+    ]
+
+
+def test_a_sticky_value_that_makes_most_of_the_reads_is_warned_of():
+    facts = heartbeat_facts(connected=True, skew={"users": 0.34, "analytics": 0.1})
+
+    shown = document(rule_set(component(), component("analytics")), replicas=[replica(facts=facts)])
+
+    assert shown["components"]["users"]["skew"] == 0.34
+    assert shown["components"]["analytics"]["skew"] is None
+    assert shown["because"] == ["users: one sticky value makes 34% of its reads in a replica; its weight means little"]
+
+
+def test_open_breakers_are_shown_at_their_component():
+    shown = document(rule_set(component()), replicas=[replica(breakers=("users/modern", "other/legacy"))])
+
+    assert shown["components"]["users"]["breakers"] == [{"replica": "a", "side": "modern"}]
+
+
+@pytest.mark.parametrize(
+    ("more", "because"),
+    [
+        ({"replicas": []}, "no replica is running"),
+        ({"replicas": [replica(version=40)]}, "replica a applies version 40"),
+        ({"replicas": [replica(facts=heartbeat_facts(connected=False))]}, "replica a does not reach the store"),
+        ({"replicas": [replica(refusals=("the store's rules are refused",))]}, "the store's rules are refused"),
+        ({"fault": "the store is away"}, "the store is away"),
+    ],
+)
+def test_what_is_not_as_it_should_be_is_said(more, because):
+    shown = document(rule_set(component()), **more)
+
+    assert shown["degraded"]
+    assert because in shown["because"]
+
+
+def test_without_rules_there_is_a_document_all_the_same():
+    shown = document(None)
+
+    assert (shown["version"], shown["epoch"], shown["components"]) == (0, "", {})
+    assert "no rules were ever published: everything goes to legacy" in shown["because"]
+
+
+def test_what_another_build_puts_into_its_heartbeat_does_no_harm():
+    strange = [replica(facts=facts) for facts in (None, [], {"alarms": 3, "skew": [], "refused_files": ["x"]})]
+
+    assert document(rule_set(component()), replicas=strange)["alarms"] == []
+
+
+def test_the_next_step_and_what_blocks_it():
+    rules = rule_set(component(weight=5), component("configuration", after=["users"], weight=5))
+
+    shown = document(rules)["components"]
+
+    assert shown["users"]["next"]["verb"] == "banyan weight users 25"
+    assert shown["users"]["next"]["blocked"] == []
+    assert "users should be at least as far first" in shown["configuration"]["next"]["blocked"][0]
+    assert shown["users"]["going_back"].startswith("free")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(-3, "0 s"), (0, "0 s"), (89, "89 s"), (720, "12 min"), (7200, "2 h"), (129_000, "36 h"), (500_000, "6 d")],
+)
+def test_lengths_of_time_are_said_as_people_do(seconds, said):
+    assert ago(seconds) == said
+
+
+def test_times_are_read_or_left():
+    assert seconds_of("2026-01-01T00:00:00Z") == NOW
+    assert seconds_of("yesterday") is None
