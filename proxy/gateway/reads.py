@@ -1,0 +1,145 @@
+"""
+Reads: exchanges that the other side may answer when the chosen one fails, as long as nothing was passed on.
+
+While another side could stand in, an answer of known length up to 64 KiB is held until it is complete, so that a torn
+one can still be replaced. Hot where nothing fails.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from proxy.core.breaker import ERROR, FINE
+from proxy.core.errors import UpstreamError
+from proxy.core.messages import AnswerHead, SawAnswer
+from proxy.core.rules import Side
+from proxy.gateway.answers import proxy_status
+from proxy.gateway.exchange import Exchange
+from proxy.gateway.legs import Leg
+from proxy.wire.upstream import Line
+
+HELD_BYTES = 65_536
+MISSING = "missing"  # reasons of a fallback, besides those of `core.errors.Failure`
+STATUS = "status"
+
+
+class Read(Exchange):
+    """One read; sends it at most once to the other side."""
+
+    __slots__ = ("_first", "_head", "_held", "_held_bytes")
+
+    _first: tuple[AnswerHead, list[bytes], Leg] | None
+    _head: AnswerHead | None
+    _held: list[bytes]
+    _held_bytes: int
+
+    def begin(self) -> None:
+        """Send the request as soon as enough of it is there."""
+        self._first = None  # a real answer, kept in case that no better one comes
+        self._head = None  # of an answer that is held
+        self._held = []
+        self._held_bytes = 0
+        super().begin()
+
+    def answer(self, line: Line, head: AnswerHead, blocks: list[bytes], complete: bool) -> None:
+        """The head of an answer: passed on at once, or held while another one could replace it."""
+        if complete:
+            self._line = None
+        reason = self._doubt(head)
+        if not reason and (complete or not self._may_stand_in() or not 0 <= head.length <= HELD_BYTES):
+            self._commit(head, blocks, complete)
+            return
+        self._head = head
+        self._hold(blocks, complete)
+
+    def more(self, line: Line, blocks: list[bytes], complete: bool) -> None:
+        """More of the body."""
+        if self._head is None:
+            super().more(line, blocks, complete)
+            return
+        if complete:
+            self._line = None
+        self._hold(blocks, complete)
+
+    def failed(self, line: Line, error: UpstreamError) -> None:
+        """The side gave no usable answer, or not all of one that was held."""
+        self._head = None
+        self._held = []
+        self._held_bytes = 0
+        super().failed(line, error)
+
+    def _may_stand_in(self) -> bool:
+        return self._plan.fallback is not None and not self.fell_back and self._replayable()
+
+    def _doubt(self, head: AnswerHead) -> str:
+        """Say why this answer should not be the client's, if there is another; empty when it should."""
+        plan, status = self._plan, head.status
+        if self.fell_back:
+            if self._first is None:
+                return ""
+            worse = not 200 <= status < 300 if self.fell_back == MISSING else plan.fallback_on.statuses[status]
+            return self.fell_back if worse else ""
+        if status < 400 or not self._replayable():
+            return ""
+        if status == 404 and plan.confirm_missing and self._leg.side is Side.MODERN:
+            return MISSING
+        return STATUS if plan.fallback is not None and plan.fallback_on.statuses[status] else ""
+
+    def _hold(self, blocks: list[bytes], complete: bool) -> None:
+        """Keep an answer until it is complete or too long to keep, then decide."""
+        head = self._head
+        assert head is not None
+        self._held += blocks
+        self._held_bytes += sum(map(len, blocks))
+        if not complete and self._held_bytes <= HELD_BYTES and not head.saw & SawAnswer.STREAM:
+            return
+        held, self._held, self._head = self._held, [], None
+        self._held_bytes = 0
+        reason = self._doubt(head)
+        if not reason:
+            self._commit(head, held, complete)
+            return
+        self._let_go()
+        self._judge(perf_counter(), ERROR if head.status >= 500 else FINE)
+        if self.fell_back:
+            self._give_first()
+            return
+        if complete:
+            self._first = (head, held, self._leg)
+        self._stand_in(reason)
+
+    def _stand_in(self, reason: str) -> None:
+        """Ask the other side instead: visible to the client, in the log and in the counters."""
+        gateway = self._gateway
+        failed = self._leg.side
+        self.fell_back = reason
+        self._again = False
+        self._leg = gateway.leg(self._plan, failed.other)
+        self._tried_s = perf_counter()
+        gateway.fell_back(self._plan, failed, reason)
+        detail = f"{failed.value} was planned and failed: {reason}"
+        self._added_late = b"proxy-status: %b\r\n" % proxy_status(
+            gateway.manner.via_name, "", detail, next_hop=self._leg.side.value
+        )
+        if gateway.manner.expose:
+            self._added_late += b"x-banyan-fallback: %b;%b\r\n" % (failed.value.encode(), reason.encode())
+        self._send()
+
+    def _give_up(self, error: UpstreamError) -> None:
+        """A real answer is better than a problem document."""
+        if self._first is not None:
+            self._give_first()
+        else:
+            super()._give_up(error)
+
+    def _give_first(self) -> None:
+        """The other side had nothing better: the first answer stands."""
+        first = self._first
+        assert first is not None
+        head, blocks, self._leg = first
+        self._committed = True
+        self._status = head.status
+        self._client.answer(
+            head.status, self._own_fields(head), self._added(), head.length, blocks, True, self.head_only
+        )
+        self._record(head.status)

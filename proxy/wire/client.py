@@ -1,0 +1,472 @@
+"""
+Connections of clients: strict heads in, one exchange at a time, answers written in one piece and in order.
+
+Hot: a request without a body is one call of `Front.open`, its answer one `transport.write`. Whoever serves the
+request (an `Exchange`) is told of the body as it comes and answers by `answer`, `more`, `interim` and `abort`.
+Bytes behind a request wait, undecoded, until its answer is complete: that is all there is to pipelining.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Protocol, cast
+
+from proxy.core.limits import ClientDeadlines, WireLimits
+from proxy.core.messages import UNKNOWN_LENGTH, RequestHead
+from proxy.wire.chunked import BadChunk, ChunkedDecoder, chunk
+from proxy.wire.heads import Refused, check_early, early_check, read_request, why_refused
+from proxy.wire.wheel import Timed, Wheel
+
+HALF_CLOSED_S = 1.0  # a client that closed its sending half gets this long for its answer
+LINGER_S = 2.0  # what still comes behind a final answer is read and thrown away for this long, so that no RST kills it
+WRITE_HIGH_BYTES = 262_144
+_COUNTED, _CHUNKED, _UNTIL_CLOSE = range(3)  # how the answer under way is framed
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+REASONS = {
+    100: b"Continue", 101: b"Switching Protocols", 102: b"Processing", 103: b"Early Hints",
+    200: b"OK", 201: b"Created", 202: b"Accepted", 203: b"Non-Authoritative Information", 204: b"No Content",
+    205: b"Reset Content", 206: b"Partial Content", 207: b"Multi-Status", 208: b"Already Reported", 226: b"IM Used",
+    300: b"Multiple Choices", 301: b"Moved Permanently", 302: b"Found", 303: b"See Other", 304: b"Not Modified",
+    307: b"Temporary Redirect", 308: b"Permanent Redirect",
+    400: b"Bad Request", 401: b"Unauthorized", 402: b"Payment Required", 403: b"Forbidden", 404: b"Not Found",
+    405: b"Method Not Allowed", 406: b"Not Acceptable", 407: b"Proxy Authentication Required",
+    408: b"Request Timeout", 409: b"Conflict", 410: b"Gone", 411: b"Length Required", 412: b"Precondition Failed",
+    413: b"Content Too Large", 414: b"URI Too Long", 415: b"Unsupported Media Type", 416: b"Range Not Satisfiable",
+    417: b"Expectation Failed", 421: b"Misdirected Request", 422: b"Unprocessable Content", 423: b"Locked",
+    424: b"Failed Dependency", 425: b"Too Early", 426: b"Upgrade Required", 428: b"Precondition Required",
+    429: b"Too Many Requests", 431: b"Request Header Fields Too Large", 451: b"Unavailable For Legal Reasons",
+    500: b"Internal Server Error", 501: b"Not Implemented", 502: b"Bad Gateway", 503: b"Service Unavailable",
+    504: b"Gateway Timeout", 505: b"HTTP Version Not Supported", 506: b"Variant Also Negotiates",
+    507: b"Insufficient Storage", 508: b"Loop Detected", 510: b"Not Extended",
+    511: b"Network Authentication Required",
+}  # fmt: skip
+STATUS_LINE = [b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, b"")) for status in range(600)]
+
+
+class Exchange(Protocol):
+    """Whoever serves one request: told of its body and of the client's fate; answers through the client."""
+
+    def body(self, data: bytes) -> None: ...
+    def body_end(self) -> None: ...
+    def torn(self, status: int, why: str) -> None: ...
+    def gone(self) -> None: ...
+    def client_blocked(self) -> None: ...
+    def client_writable(self) -> None: ...
+
+
+class Front(Protocol):
+    """The house above the wire: serves requests and words the refusals."""
+
+    limits: WireLimits
+    deadlines: ClientDeadlines
+    wheel: Wheel
+    draining: bool
+
+    def open(self, request: RequestHead, client: Client) -> Exchange | None: ...
+    def refusal(self, status: int, why: str, key: str, client: Client) -> tuple[bytes, bytes]: ...
+    def connected(self, client: Client) -> bool: ...
+    def disconnected(self, client: Client) -> None: ...
+
+
+class Client(asyncio.Protocol, Timed):
+    """One client's connection: between requests, in an exchange, a tunnel, or lingering before its end."""
+
+    __slots__ = (
+        "_body_left", "_busy", "_check", "_closing", "_decoder", "_ended", "_eof", "_exchange", "_framing", "_front",
+        "_lingering", "_minor", "_partial", "_paused", "_pending", "_searched", "_tunnel", "address", "blocked",
+        "forwarded", "forwarded_host", "keep_alive", "transport", "trusted",
+    )  # fmt: skip
+
+    def __init__(self, front: Front) -> None:
+        Timed.__init__(self)
+        self._front = front
+        self.transport: asyncio.Transport
+        self.address = b""
+        self.trusted = False  # whether the peer's word on whom it serves is believed
+        self.forwarded = b""  # memo of whoever writes heads for this connection, valid for `forwarded_host`
+        self.forwarded_host = b""
+        self._partial = bytearray()  # the beginning of a head
+        self._searched = 0
+        self._check: object = None
+        self._pending = b""  # what came behind a request whose answer is not complete
+        self._exchange: Exchange | None = None
+        self._ended = False
+        self._body_left = 0  # of the request: bytes, or UNKNOWN_LENGTH while the decoder is at work
+        self._decoder: ChunkedDecoder | None = None
+        self._framing = _COUNTED
+        self._minor = 1
+        self.keep_alive = True
+        self._closing = False
+        self._busy = False
+        self._eof = False
+        self._paused = False
+        self._lingering = False
+        self._tunnel = False
+        self.blocked = False
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        peer = transport.get_extra_info("peername")
+        self.address = peer[0].encode() if peer else b""
+        if not self._front.connected(self):
+            self._closing = True
+            transport.abort()
+            return
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
+        self._front.wheel.arm(self, self._front.deadlines.head_s)
+
+    def data_received(self, data: bytes) -> None:
+        """
+        Serve what stands in `data` until something has to wait.
+
+        Answers given from within (`_complete` while busy) are followed by the next head in this loop, not by
+        recursion: a client may pipeline hundreds of requests.
+        """
+        self._busy = True
+        while data and not self._lingering and not self._closing:
+            exchange = self._exchange
+            if exchange is None:
+                if self.blocked:
+                    self._wait_behind(data)
+                    break
+                data = self._next_head(data)
+            elif self._tunnel:
+                exchange.body(data)
+                break
+            elif self._body_left:
+                data = self._on_body(exchange, data)
+            else:
+                self._wait_behind(data)
+                break
+        self._busy = False
+
+    def eof_received(self) -> bool:
+        exchange = self._exchange
+        if exchange is None:
+            return False
+        self._eof = True
+        if self._tunnel:
+            exchange.body_end()
+        elif self._body_left:
+            self._torn(exchange, 400, "the connection ended before the request's body did")
+        else:
+            self._front.wheel.arm(self, HALF_CLOSED_S)
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.due = 0
+        exchange, self._exchange = self._exchange, None
+        self._closing = True
+        self._pending = b""
+        self._front.disconnected(self)
+        if exchange is not None:
+            exchange.gone()
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+        self._front.wheel.arm(self, self._front.deadlines.idle_s)
+        if self._exchange is not None:
+            self._exchange.client_blocked()
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        if self._exchange is not None:
+            if not self._body_left and not self._eof:
+                self.due = 0
+            self._exchange.client_writable()
+        else:
+            self._go_on()
+
+    def on_deadline(self) -> None:
+        front, exchange = self._front, self._exchange
+        if self._lingering or self.blocked or self._eof:
+            self.transport.abort()  # connection_lost tells the exchange
+        elif exchange is None:
+            if self._partial:
+                self.refuse(Refused(408, f"no complete head within {front.deadlines.head_s:g} s", "head_timeout"))
+            else:
+                self.transport.close()
+        elif self._body_left:
+            if self._paused:
+                front.wheel.arm(self, front.deadlines.body_idle_s)  # the side is slow, not the client
+            else:
+                self._torn(exchange, 408, f"nothing more of the body within {front.deadlines.body_idle_s:g} s")
+
+    # Requests
+
+    def _next_head(self, data: bytes) -> bytes:
+        """Open an exchange for the head that `data` ends or holds; return what stands behind the head."""
+        partial = self._partial
+        if partial:
+            partial += data
+            end = partial.find(b"\r\n\r\n", self._searched)
+        else:
+            if data[0] == 13 or data[0] == 10:
+                data = data.lstrip(b"\r\n")  # RFC 9112 section 2.2: an empty line before a request line is ignored
+            end = data.find(b"\r\n\r\n")
+        if end < 0:
+            self._wait_for_head(data)
+            return b""
+        if partial:
+            data = bytes(partial)
+            self._partial = bytearray()
+            self._check = None
+        end += 4
+        try:
+            if end > self._front.limits.head_bytes:
+                raise _too_long(data, self._front.limits)
+            request = read_request(data[:end] if end < len(data) else data, self._front.limits)
+        except Refused as exc:
+            self.refuse(exc)
+            return b""
+        self._open(request)
+        return data[end:] if end < len(data) else b""
+
+    def _wait_for_head(self, new: bytes) -> None:
+        """Keep the beginning of a head, unless no head can come of it any more."""
+        if not new:
+            return
+        held = self._partial
+        if not held:
+            held += new
+            self._front.wheel.arm(self, self._front.deadlines.head_s)
+            self._check = early_check()
+        self._searched = max(0, len(held) - 3)
+        limits = self._front.limits
+        try:
+            if len(held) > limits.head_bytes:
+                raise _too_long(held, limits)
+            line_bytes = held.find(b"\n", 0, limits.target_bytes + 100)
+            if line_bytes < 0 and len(held) > limits.target_bytes + 100:
+                raise _too_long(held, limits)
+            if line_bytes > 0 and held[line_bytes - 10 : line_bytes - 2] != b" HTTP/1.":
+                raise why_refused(bytes(held), "version")
+            check_early(self._check, held, new)
+        except Refused as exc:
+            self.refuse(exc)
+
+    def _open(self, request: RequestHead) -> None:
+        self._minor = request.minor
+        self.keep_alive = request.keep_alive
+        length = request.length
+        if length:
+            self._body_left = length
+            if length == UNKNOWN_LENGTH:
+                self._decoder = ChunkedDecoder()
+            self._front.wheel.arm(self, self._front.deadlines.body_idle_s)
+        else:
+            self.due = 0
+        self._ended = False
+        exchange = self._front.open(request, self)
+        if not self._ended:  # else it was answered from within `open`
+            self._exchange = exchange
+
+    def proceed(self) -> None:
+        """Tell a client that expects it to go on and send its body."""
+        self.transport.write(CONTINUE)
+
+    def _on_body(self, exchange: Exchange, data: bytes) -> bytes:
+        """Hand on what of `data` is body; return what stands behind it."""
+        rest = b""
+        left = self._body_left
+        self._front.wheel.arm(self, self._front.deadlines.body_idle_s)
+        if left > 0:
+            if len(data) > left:
+                data, rest = data[:left], data[left:]
+            self._body_left = left - len(data)
+            blocks = [data]
+        else:
+            decoder = self._decoder
+            assert decoder is not None
+            try:
+                blocks = decoder.feed(data)
+            except BadChunk as exc:
+                self._torn(exchange, 400, str(exc))
+                return b""
+            if decoder.done:
+                self._body_left = 0
+                self._decoder = None
+                rest = decoder.rest
+        done = not self._body_left
+        for block in blocks:
+            exchange.body(block)
+        if done and self._exchange is exchange:
+            if not self.blocked:
+                self.due = 0
+            exchange.body_end()
+        return rest
+
+    def _wait_behind(self, data: bytes) -> None:
+        """Keep what came behind a request until its answer is complete; beyond the limit the client has to wait."""
+        self._pending += data
+        if len(self._pending) > self._front.limits.body_buffer_bytes:
+            self.pause()
+
+    def _go_on(self) -> None:
+        """Serve what has been waiting behind the last request."""
+        self.resume()
+        if self._pending and not self._busy and not self.blocked:
+            pending, self._pending = self._pending, b""
+            self.data_received(pending)
+
+    def pause(self) -> None:
+        """Stop reading from the client until `resume`."""
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Go on reading."""
+        if self._paused and not self.transport.is_closing():
+            self._paused = False
+            self.transport.resume_reading()
+
+    # Refusals and ends
+
+    def refuse(self, refused: Refused) -> None:
+        """Answer a request that is no request to anybody, and end the connection."""
+        self._partial = bytearray()
+        self.keep_alive = False
+        self._minor = 1
+        fields, body = self._front.refusal(refused.status, str(refused), refused.key, self)
+        self.answer(refused.status, [], fields, len(body), [body], True)
+
+    def _torn(self, exchange: Exchange, status: int, why: str) -> None:
+        """The request's body will never be whole: whoever serves it must not take it for a short one."""
+        self._body_left = UNKNOWN_LENGTH  # whatever is answered, this connection ends behind it
+        exchange.torn(status, why)
+
+    def _linger(self) -> None:
+        """End the sending half, then read and drop what still comes, so that the answer is not lost to a reset."""
+        self._pending = b""
+        self._decoder = None
+        if self._closing or self.transport.is_closing():
+            return
+        if self._eof:
+            self.transport.close()
+            return
+        self._lingering = True
+        self.resume()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._front.wheel.arm(self, LINGER_S)
+
+    def shut(self, within_s: float) -> None:
+        """Close `within_s` if nothing is under way; otherwise the answer under way will be the last."""
+        if self._exchange is None and not self._lingering:
+            self._front.wheel.arm(self, within_s)
+
+    def abort(self) -> None:
+        """Cut the connection visibly: a torn answer must not look like a whole one."""
+        self._exchange = None
+        self._ended = True
+        self.due = 0
+        if not self._closing:
+            self.transport.abort()
+
+    # Answers
+
+    def answer(
+        self, status: int, fields: list[bytes], added: bytes, length: int, blocks: list[bytes], complete: bool,
+        head_only: bool = False,
+    ) -> None:  # fmt: skip
+        """
+        Send an answer's head and what there is of its body; with `complete` it is all.
+
+        `fields` is a flat list, `added` ready-joined lines. `length` is that of the body, or UNKNOWN_LENGTH: then
+        it is framed anew. `head_only` for HEAD: `length` is told, no body follows. 204 and 304 likewise.
+        """
+        out = [STATUS_LINE[status], *fields, added]
+        keep_alive = self.keep_alive and not self._body_left and not self._front.draining and not self._eof
+        self._framing = _COUNTED
+        if head_only or status == 304:
+            if length >= 0:
+                out.append(b"content-length: %d\r\n" % length)
+            blocks = []
+        elif status != 204:
+            if length >= 0:
+                out.append(b"content-length: %d\r\n" % length)
+            elif complete:
+                out.append(b"content-length: %d\r\n" % sum(map(len, blocks)))
+            elif self._minor:
+                self._framing = _CHUNKED
+                out.append(b"transfer-encoding: chunked\r\n")
+                blocks = chunk(blocks, False)
+            else:
+                self._framing = _UNTIL_CLOSE
+                keep_alive = False
+        if not keep_alive:
+            self.keep_alive = False
+            out.append(b"connection: close\r\n")
+        elif not self._minor:
+            out.append(b"connection: keep-alive\r\n")
+        out.append(b"\r\n")
+        if blocks:
+            out += blocks
+        self.transport.write(b"".join(out))
+        if complete:
+            self._complete()
+
+    def more(self, blocks: list[bytes], complete: bool) -> None:
+        """Send more of the body."""
+        if self._framing == _CHUNKED:
+            blocks = chunk(blocks, complete)
+        if blocks:
+            self.transport.writelines(blocks)
+        if complete:
+            self._complete()
+
+    def interim(self, status: int, fields: list[bytes]) -> None:
+        """Send a 1xx answer; a 1.0 client never gets one (RFC 9110 section 15.2)."""
+        if self._minor:
+            self.transport.write(b"".join([STATUS_LINE[status], *fields, b"\r\n"]))
+
+    def switch(self, fields: list[bytes], added: bytes, rest: bytes) -> None:
+        """Become a tunnel: send the 101, and from now on hand every byte to the exchange."""
+        self._tunnel = True
+        self.due = 0
+        self.transport.write(b"".join([STATUS_LINE[101], *fields, added, b"\r\n", rest]))
+        pending, self._pending = self._pending, b""
+        self.resume()
+        if pending and self._exchange is not None:
+            self._exchange.body(pending)
+
+    def tunnel(self, data: bytes) -> None:
+        """Send a tunnel's bytes."""
+        self.transport.write(data)
+
+    def tunnel_close(self) -> None:
+        """Close a tunnel once what was written is out."""
+        self._exchange = None
+        self._ended = True
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def tunnel_end(self) -> None:
+        """End the sending half of a tunnel."""
+        if not self.transport.is_closing() and self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _complete(self) -> None:
+        self._exchange = None
+        self._ended = True
+        if self._body_left or not self.keep_alive:
+            self._linger()  # behind a request that has not ended, nothing can be read as a request
+            return
+        self._front.wheel.arm(self, self._front.deadlines.idle_s)
+        self._go_on()
+
+
+def _too_long(data: bytes | bytearray, limits: WireLimits) -> Refused:
+    line_bytes = data.find(b"\r\n")
+    if line_bytes < 0 or line_bytes > limits.target_bytes:
+        return Refused(414, f"the target is longer than {limits.target_bytes} bytes", "target")
+    return Refused(431, f"the head is longer than {limits.head_bytes} bytes", "head")

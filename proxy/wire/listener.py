@@ -1,0 +1,121 @@
+"""
+The listening sockets of the data port, and all client connections behind them: accept, count, drain.
+
+Knows connections, not requests: those go to the `House` above.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+from typing import Protocol
+
+from proxy.core.limits import ClientDeadlines, WireLimits
+from proxy.core.messages import RequestHead
+from proxy.wire.client import Client, Exchange
+from proxy.wire.wheel import Wheel
+
+BACKLOG = 1024
+LAST_CALL_S = 1.0  # an idle keep-alive connection gets this long for one more request when the process drains
+
+
+class House(Protocol):
+    """Who serves what comes in."""
+
+    def open(self, request: RequestHead, client: Client) -> Exchange | None:
+        """Begin to serve a request; the exchange answers through `client`, maybe before this returns."""
+
+    def refusal(self, status: int, why: str, key: str, client: Client) -> tuple[bytes, bytes]:
+        """Word the answer to what is no request: ready-joined fields (without Content-Length) and body."""
+
+    def trusts(self, address: bytes) -> bool:
+        """Say whether a peer is believed about whom it serves."""
+
+
+class PortTaken(Exception):
+    """The address to listen on belongs to somebody else."""
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Return a socket that holds `host:port` and does not listen yet; port 0 takes a free one. Raises PortTaken."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except OSError as exc:
+        sock.close()
+        raise PortTaken(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from exc
+    sock.setblocking(False)
+    return sock
+
+
+class Listener:
+    """
+    Accepts clients for `house`.
+
+    Owns the sockets and connections from `start` until `drain` has returned.
+    """
+
+    def __init__(self, house: House, wheel: Wheel, limits: WireLimits, deadlines: ClientDeadlines) -> None:
+        self._house = house
+        self.open = house.open
+        self.refusal = house.refusal
+        self.wheel = wheel
+        self.limits = limits
+        self.deadlines = deadlines
+        self.draining = False
+        self.clients: set[Client] = set()
+        self.accepted = 0
+        self._server: asyncio.Server | None = None
+        self._empty = asyncio.Event()
+
+    async def start(self, sock: socket.socket) -> int:
+        """Begin to accept on a bound socket; return its port. Raises PortTaken when another listens there by now."""
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: Client(self), sock=sock, backlog=BACKLOG
+            )
+        except OSError as exc:
+            raise PortTaken(f"cannot listen on {sock.getsockname()}: {exc.strerror or exc}") from exc
+        return int(sock.getsockname()[1])
+
+    def connected(self, client: Client) -> bool:
+        """Take a new connection on the books; False turns it away."""
+        self.accepted += 1
+        self.clients.add(client)
+        client.trusted = self._house.trusts(client.address)
+        return True
+
+    def disconnected(self, client: Client) -> None:
+        """Take a connection off the books."""
+        self.clients.discard(client)
+        if not self.clients:
+            self._empty.set()
+
+    def stop_accepting(self) -> None:
+        """Close the listening sockets; what is connected goes on."""
+        if self._server is not None:
+            self._server.close()
+
+    async def drain(self, within_s: float) -> int:
+        """
+        Let every exchange under way end, each with `Connection: close`, and cut what is left after `within_s`.
+
+        Returns how many connections had to be cut.
+        """
+        self.draining = True
+        self.stop_accepting()
+        for client in list(self.clients):
+            client.shut(LAST_CALL_S)
+        self._empty.clear()
+        if self.clients:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), within_s)
+        cut = len(self.clients)
+        for client in list(self.clients):
+            client.abort()
+        return cut

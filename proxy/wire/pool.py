@@ -1,0 +1,206 @@
+"""
+The connections to one address: taken most recently used first, opened when there is none, dropped when in doubt.
+
+`send` never waits: the receiver is told what became of its message. Names are resolved anew for each connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from proxy.core.errors import Failure, Sent, UpstreamError
+from proxy.core.limits import WireLimits
+from proxy.wire.upstream import Line, Receiver, Upstream
+from proxy.wire.wheel import TICK_S, Timed, Wheel
+
+IDLE_S = 30.0  # an idle connection is closed after this, before most servers close theirs
+JUST_USED_S = 1.0  # a write takes an idle connection only if it was in use this recently (RFC 9110 section 9.2.2)
+
+
+class Waits:
+    """How long a side may take, in seconds: to accept a connection, to send a head, between two bytes."""
+
+    __slots__ = ("connect_s", "head_s", "idle_s")
+
+    def __init__(self, connect_s: float, head_s: float, idle_s: float) -> None:
+        self.connect_s = connect_s
+        self.head_s = head_s
+        self.idle_s = idle_s
+
+
+class Pool:
+    """
+    All connections to `host:port`.
+
+    Owns them until `close`. `connections` counts those that stand or are being opened; at `limit` a message fails
+    with `Sent.NONE` at once.
+    """
+
+    def __init__(
+        self, name: str, address: tuple[str, int], wheel: Wheel, limits: WireLimits, connections_limit: int
+    ) -> None:
+        self.name = name
+        self.address = address
+        self.wheel = wheel
+        self.limits = limits
+        self._connections_limit = connections_limit
+        self._idle: list[Upstream] = []
+        self._all: set[Upstream] = set()
+        self._opening: set[asyncio.Task[None]] = set()
+
+    @property
+    def connections(self) -> int:
+        """How many connections stand or are being opened."""
+        return len(self._all) + len(self._opening)
+
+    def send(
+        self, message: bytes, receiver: Receiver, waits: Waits, fresh: bool = False, careful: bool = False
+    ) -> Line:
+        """
+        Send `message` and return the line it goes over; what comes of it is told to `receiver`.
+
+        `fresh` takes no idle connection, `careful` (writes) only one that was in use a moment ago.
+        """
+        idle = self._idle
+        while idle and not fresh:
+            line = idle.pop()
+            if careful and (self.wheel.tick - line.since) * TICK_S > JUST_USED_S:
+                idle.append(line)
+                break
+            if not line.transport.is_closing():
+                line.start(message, receiver, waits)
+                return line
+        return Opening(self, message, receiver, waits)
+
+    def give_back(self, line: Upstream) -> None:
+        """Take back a connection that is clean and idle."""
+        line.since = self.wheel.tick
+        self.wheel.arm(line, IDLE_S)
+        self._idle.append(line)
+
+    def drop(self, line: Upstream) -> None:
+        """Close a connection now; whatever is still in its buffers is lost."""
+        line.due = 0
+        self.forget(line)
+        line.transport.abort()
+
+    def forget(self, line: Upstream) -> None:
+        """Take a connection that is gone off the books."""
+        if line in self._all:
+            self._all.discard(line)
+            with suppress(ValueError):
+                self._idle.remove(line)
+
+    def is_full(self) -> bool:
+        """Say whether no further connection may be opened."""
+        return self.connections >= self._connections_limit
+
+    def add(self, line: Upstream) -> None:
+        """Take a connection that stands now on the books."""
+        self._all.add(line)
+
+    def await_opening(self, task: asyncio.Task[None]) -> None:
+        """Keep `task` alive and counted until it ends."""
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for task in list(self._opening):
+            task.cancel()
+        for line in list(self._all):
+            self.drop(line)
+
+
+class Opening(Timed):
+    """A line that does not stand yet: keeps what is written until it does, then passes everything on."""
+
+    __slots__ = ("_ended", "_kept", "_line", "_message", "_pool", "_receiver", "_task", "_waits", "receiver_gone")
+
+    def __init__(self, pool: Pool, message: bytes, receiver: Receiver, waits: Waits) -> None:
+        super().__init__()
+        self._pool = pool
+        self._message = message
+        self._receiver = receiver
+        self._waits = waits
+        self._kept: list[bytes] = []
+        self._ended = False
+        self._line: Upstream | None = None
+        self.receiver_gone = False
+        loop = asyncio.get_running_loop()
+        if pool.is_full():
+            self._task = None
+            loop.call_soon(self._fail, "the pool is full")
+            return
+        self._task = loop.create_task(self._open())
+        pool.wheel.arm(self, waits.connect_s)
+        pool.await_opening(self._task)
+
+    def write_body(self, data: bytes) -> None:
+        """Keep a block until the connection stands; the receiver bounds them, for it was told to wait."""
+        if self._line is not None:
+            self._line.write_body(data)
+        else:
+            self._kept.append(data)
+
+    def end_body(self) -> None:
+        """End the body."""
+        if self._line is not None:
+            self._line.end_body()
+        else:
+            self._ended = True
+
+    def pause(self) -> None:
+        """Stop reading the answer."""
+        if self._line is not None:
+            self._line.pause()
+
+    def resume(self) -> None:
+        """Go on reading."""
+        if self._line is not None:
+            self._line.resume()
+
+    def cancel(self) -> None:
+        """Let the answer go."""
+        self.receiver_gone = True
+        self.due = 0
+        if self._line is not None:
+            if self._line.receiver is self._receiver:
+                self._line.cancel()
+        elif self._task is not None:
+            self._task.cancel()
+
+    def on_deadline(self) -> None:
+        if self._line is None and self._task is not None:
+            self._task.cancel()
+            self._fail("no connection within the deadline")
+
+    async def _open(self) -> None:
+        host, port = self._pool.address
+        loop = asyncio.get_running_loop()
+        try:
+            transport, line = await loop.create_connection(lambda: Upstream(self._pool, self._pool.limits), host, port)
+        except OSError as exc:
+            self._fail(f"no connection: {exc.strerror or exc}")
+            return
+        self.due = 0
+        if self.receiver_gone:
+            transport.abort()
+            return
+        self._pool.add(line)
+        self._line = line
+        line.start(self._message, self._receiver, self._waits)
+        for data in self._kept:
+            line.write_body(data)
+        self._kept = []
+        if self._ended:
+            line.end_body()
+        self._receiver.side_writable()
+
+    def _fail(self, detail: str) -> None:
+        if self.receiver_gone:
+            return
+        self.receiver_gone = True
+        self.due = 0
+        self._receiver.failed(self, UpstreamError(self._pool.name, Failure.CONNECT, Sent.NONE, detail))

@@ -1,0 +1,361 @@
+"""
+Connections to a side: one message out, one answer in, told to whoever sent it as it comes.
+
+Hot: an answer that arrives in one piece is one call of `answer(…, complete=True)`. Bodies are counted (known length)
+or decoded by our own chunked decoder; only heads are parsed. Knows nothing of sides, rules or retries: it says what
+happened, and how far the request had got.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Protocol, cast
+
+from proxy.core.errors import Failure, Sent, UpstreamError
+from proxy.core.limits import WireLimits
+from proxy.core.messages import UNKNOWN_LENGTH, AnswerHead, SawAnswer
+from proxy.wire.chunked import BadChunk, ChunkedDecoder, chunk
+from proxy.wire.heads import BadAnswer, read_answer
+from proxy.wire.wheel import Timed
+
+if TYPE_CHECKING:
+    from proxy.wire.pool import Pool, Waits
+
+INTERIM_LIMIT = 16  # 1xx answers before the real one; more is a side gone mad
+_CHUNKED = -1  # in `_left`: a decoder tells the end
+_UNTIL_CLOSE = -2  # in `_left`: the end of the connection is the end of the body
+_NO_BODY = 0
+
+
+class Receiver(Protocol):
+    """
+    Whoever sent a message: told of the answer as it comes, never from within `send`, except by `failed`.
+
+    After `complete=True`, `failed` or `switched` the line is not its own any more (a tunnel's stays).
+    """
+
+    head_only: bool  # the method is HEAD: whatever the answer declares, it has no body
+    upgrade: bytes  # the protocol asked for: only then a 101 is taken
+    sending: int  # body still to come: 0 all is in the message, UNKNOWN_LENGTH chunked, else bytes of known length
+
+    def answer(self, line: Line, head: AnswerHead, blocks: list[bytes], complete: bool) -> None: ...
+    def more(self, line: Line, blocks: list[bytes], complete: bool) -> None: ...
+    def interim(self, line: Line, head: AnswerHead) -> None: ...
+    def switched(self, line: Line, head: AnswerHead, rest: bytes) -> None: ...
+    def failed(self, line: Line, error: UpstreamError) -> None: ...
+    def side_blocked(self) -> None: ...
+    def side_writable(self) -> None: ...
+
+
+class Line(Protocol):
+    """What a receiver may do to the connection that carries its message, whether it stands already or not."""
+
+    def write_body(self, data: bytes) -> None: ...
+    def end_body(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def cancel(self) -> None: ...
+
+
+class Upstream(asyncio.Protocol, Timed):
+    """One connection to a side. Idle in its pool, or carrying one message of one receiver, or a tunnel."""
+
+    __slots__ = (
+        "_decoder", "_failing", "_head", "_held", "_interims", "_left", "_limits", "_searched",
+        "_streaming", "_tunnel", "blocked", "paused", "pool", "receiver", "served", "since", "transport", "waits",
+    )  # fmt: skip
+
+    def __init__(self, pool: Pool, limits: WireLimits) -> None:
+        Timed.__init__(self)
+        self.pool = pool
+        self._limits = limits
+        self.transport: asyncio.Transport
+        self.receiver: Receiver | None = None
+        self._held: bytes | bytearray = b""  # a head that has not come whole
+        self._searched = 0
+        self._head: AnswerHead | None = None
+        self._left = 0
+        self._decoder: ChunkedDecoder | None = None
+        self._streaming = 0
+        self._tunnel = False
+        self._interims = 0
+        self._failing = ""
+        self.paused = False
+        self.served = 0  # answers that came whole on this connection
+        self.since = 0  # tick of the wheel at which it became idle
+        self.blocked = False  # the side takes no more of the request for now
+        self.waits: Waits
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def data_received(self, data: bytes) -> None:
+        receiver = self.receiver
+        if receiver is None:
+            self.pool.drop(self)  # bytes on an idle connection: nobody asked (RFC 9112 section 9.2)
+            return
+        if self._head is not None:
+            self._body(receiver, data)
+            return
+        if self._tunnel:
+            receiver.more(self, [data], False)
+            return
+        if self._held:
+            self._held += data
+            data = self._held  # type: ignore[assignment]
+        end = data.find(b"\r\n\r\n", self._searched)
+        if end < 0:
+            self._wait_for_head(data)
+            return
+        if self._held:
+            data = bytes(data)
+            self._held = b""
+            self._searched = 0
+        self._on_head(receiver, data, end + 4)
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+        if self.receiver is not None:
+            self.receiver.side_blocked()
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        if self.receiver is not None:
+            self.receiver.side_writable()
+
+    def eof_received(self) -> bool:
+        if self._tunnel and self.receiver is not None:
+            self.receiver.more(self, [], True)
+            return True
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.due = 0
+        receiver = self.receiver
+        self.pool.forget(self)
+        if receiver is None:
+            return
+        if self._tunnel:
+            self.receiver = None
+            receiver.failed(self, self._error(Failure.RESET, "the side closed the tunnel"))
+        elif self._left == _UNTIL_CLOSE and exc is None and self._head is not None:
+            self.receiver = None
+            receiver.more(self, [], True)
+        else:
+            self._fail(Failure.RESET, "the side closed the connection before its answer was complete")
+
+    def on_deadline(self) -> None:
+        if self.receiver is None:
+            self.pool.drop(self)
+        elif self.paused or (self._streaming and not self.blocked):
+            # Not the side's fault: the client is slow, and its own deadlines see to it.
+            self.pool.wheel.arm(self, self.waits.idle_s)
+        elif self._head is None:
+            self._fail(Failure.TIMEOUT, "no head of an answer within the deadline")
+        else:
+            self._fail(Failure.TIMEOUT, "no further byte of the answer within the deadline")
+
+    # What the pool calls
+
+    def start(self, message: bytes, receiver: Receiver, waits: Waits) -> None:
+        """Send `message` for `receiver`; its further body follows by `write_body`."""
+        self.receiver = receiver
+        self._streaming = receiver.sending
+        self.waits = waits
+        self._interims = 0
+        self.pool.wheel.arm(self, waits.head_s)
+        self.transport.write(message)
+
+    # What the receiver calls (Line)
+
+    def write_body(self, data: bytes) -> None:
+        """Send a block of the request's body, framed as the head said."""
+        if self._tunnel:
+            self.transport.write(data)
+            return
+        self.pool.wheel.arm(self, self.waits.head_s)
+        if self._streaming == UNKNOWN_LENGTH:
+            self.transport.writelines(chunk([data], False))
+        else:
+            self._streaming -= len(data)
+            self.transport.write(data)
+
+    def end_body(self) -> None:
+        """End a chunked body; a counted one ends by itself, a tunnel by half-closing."""
+        if self._tunnel:
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+        elif self._streaming == UNKNOWN_LENGTH:
+            self._streaming = 0
+            self.transport.write(b"0\r\n\r\n")
+
+    def pause(self) -> None:
+        """Stop reading the answer until `resume`: the client is slower than the side."""
+        if self.receiver is not None and not self.paused and not self.transport.is_closing():
+            self.paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Go on reading."""
+        if self.paused and not self.transport.is_closing():
+            self.paused = False
+            self.transport.resume_reading()
+
+    def cancel(self) -> None:
+        """Let the answer go; the connection goes with it, for its bytes would be somebody else's."""
+        self.receiver = None
+        self.pool.drop(self)
+
+    # The answer
+
+    def _wait_for_head(self, data: bytes | bytearray) -> None:
+        if len(data) > self._limits.head_bytes:
+            self._fail(Failure.RESET, f"a head of more than {self._limits.head_bytes} bytes")
+            return
+        if not self._held:
+            self._held = bytearray(data)
+        self._searched = max(0, len(data) - 3)
+        start = bytes(data[:5])
+        if start != b"HTTP/"[: len(start)] or (b"\n" in data and _has_bare_lf(data)):
+            self._fail(Failure.RESET, "what came is not the head of an HTTP answer")
+
+    def _on_head(self, receiver: Receiver, data: bytes, end: int) -> None:
+        try:
+            if end > self._limits.head_bytes:
+                raise BadAnswer(f"a head of more than {self._limits.head_bytes} bytes")
+            head = read_answer(data[:end] if end < len(data) else data, self._limits)
+            if head.status < 200:
+                self._on_interim(receiver, head, data[end:])
+                return
+        except BadAnswer as exc:
+            self._fail(Failure.RESET, f"no usable answer: {exc}")
+            return
+        self._head = head
+        self._frame(receiver, head)
+        if self._left == 0:
+            self._end(receiver, [], rest=end < len(data))
+        elif end == len(data):
+            self.pool.wheel.arm(self, self.waits.idle_s)
+            receiver.answer(self, head, [], False)
+        else:
+            self._first_body(receiver, head, data[end:])
+
+    def _frame(self, receiver: Receiver, head: AnswerHead) -> None:
+        """Where the body ends (RFC 9112 section 6.3)."""
+        if receiver.head_only or head.status == 204 or head.status == 304:
+            self._left = _NO_BODY
+        elif head.saw & SawAnswer.CHUNKED:
+            self._left = _CHUNKED
+            self._decoder = ChunkedDecoder()
+        elif head.length == UNKNOWN_LENGTH:
+            self._left = _UNTIL_CLOSE
+            head.keep_alive = False
+        else:
+            self._left = head.length
+
+    def _on_interim(self, receiver: Receiver, head: AnswerHead, rest: bytes) -> None:
+        self._interims += 1
+        if self._interims > INTERIM_LIMIT:
+            raise BadAnswer("too many interim answers")
+        if head.status == 101:
+            asked = receiver.upgrade.lower()
+            if not asked or not head.saw & SawAnswer.UPGRADE or head.upgrade.lower() not in asked:
+                raise BadAnswer("it switches to a protocol that was not asked for")
+            self._tunnel = True
+            self.due = 0
+            receiver.switched(self, head, rest)
+            return
+        if head.status != 100:  # the gateway sent its own 100
+            receiver.interim(self, head)
+        if rest and self.receiver is receiver:
+            self.data_received(rest)
+
+    def _first_body(self, receiver: Receiver, head: AnswerHead, data: bytes) -> None:
+        blocks, complete, rest = self._take(data)
+        if self._failing:
+            self._fail(Failure.RESET, self._failing)
+        elif complete:
+            self._end(receiver, blocks, rest)
+        else:
+            self.pool.wheel.arm(self, self.waits.idle_s)
+            receiver.answer(self, head, blocks, False)
+
+    def _body(self, receiver: Receiver, data: bytes) -> None:
+        blocks, complete, rest = self._take(data)
+        if self._failing:
+            if blocks:
+                receiver.more(self, blocks, False)
+            if self.receiver is receiver:
+                self._fail(Failure.RESET, self._failing)
+        elif complete:
+            self._leave(rest)
+            receiver.more(self, blocks, True)
+        else:
+            self.pool.wheel.arm(self, self.waits.idle_s)
+            if blocks:
+                receiver.more(self, blocks, False)
+
+    def _take(self, data: bytes) -> tuple[list[bytes], bool, bool]:
+        """Return what of `data` is body, whether the body is complete now, and whether anything stands behind it."""
+        left = self._left
+        if left > 0:
+            if len(data) < left:
+                self._left = left - len(data)
+                return [data], False, False
+            self._left = 0
+            if len(data) == left:
+                return [data], True, False
+            return [data[:left]], True, True
+        if left == _UNTIL_CLOSE:
+            return [data], False, False
+        assert self._decoder is not None
+        try:
+            blocks = self._decoder.feed(data)
+        except BadChunk as exc:
+            self._failing = f"no usable answer: {exc}"
+            return [], False, False
+        return blocks, self._decoder.done, bool(self._decoder.rest)
+
+    def _end(self, receiver: Receiver, blocks: list[bytes], rest: bool) -> None:
+        head = self._head
+        assert head is not None
+        self._leave(rest)
+        receiver.answer(self, head, blocks, True)
+
+    def _leave(self, rest: bool) -> None:
+        """Part from the receiver: back into the pool if nothing is doubtful, else closed."""
+        head = self._head
+        assert head is not None
+        self.receiver = None
+        self._head = None
+        self._decoder = None
+        self.served += 1
+        # Bytes behind the answer, or a request whose body was not sent to its end, make the next answer doubtful.
+        if rest or not head.keep_alive or self._streaming or self.paused:
+            self.pool.drop(self)
+        else:
+            self.pool.give_back(self)
+
+    def _fail(self, failure: Failure, detail: str) -> None:
+        receiver = self.receiver
+        self.receiver = None
+        error = self._error(failure, detail)
+        self.pool.drop(self)
+        if receiver is not None:
+            receiver.failed(self, error)
+
+    def _error(self, failure: Failure, detail: str) -> UpstreamError:
+        untouched = self._head is None and not self._held and failure is Failure.RESET and not self._interims
+        sent = Sent.PARTIAL if self._streaming else Sent.COMPLETE
+        return UpstreamError(self.pool.name, failure, sent, detail, stale=untouched and self.served > 0)
+
+
+def _has_bare_lf(data: bytes | bytearray) -> bool:
+    return data.count(b"\n") != data.count(b"\r\n")

@@ -1,0 +1,471 @@
+"""Writes and what all exchanges share: forwarding, framing, bodies both ways, clients that leave."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.core.limits import WireLimits
+from proxy.core.rules import Side
+from proxy.gateway.outgoing import Manner
+from tests.peers import Exchange, RawClient, answering, asked, ok
+from tests.rig import USERS, running
+from tests.waiting import until
+
+GET = b"GET /api/users/42?x=1&y=%20 HTTP/1.1\r\nHost: shop.test\r\n\r\n"
+POST = b"POST /api/users HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 5\r\n\r\nhello"
+
+
+async def test_a_get_is_forwarded_with_its_raw_target_and_answered_by_the_planned_side():
+    async with running() as rig:
+        answer = await asked(rig.port, GET)
+
+        assert (answer.status, answer.body) == (200, b"ok")
+        assert answer.value(b"x-banyan-side") == b"modern"
+        assert answer.value(b"x-banyan-component") == b"users"
+        assert answer.value(b"x-banyan-plan").startswith(b"v1;weight;b")
+        seen = rig.modern.seen[0]
+        assert seen.line == b"GET /api/users/42?x=1&y=%20 HTTP/1.1"
+        assert seen.value(b"host") == b"shop.test"
+        assert seen.value(b"via") == b"1.1 banyan"
+        assert seen.value(b"x-forwarded-for") == b"127.0.0.1"
+        assert seen.value(b"x-forwarded-proto") == b"http"
+        assert seen.value(b"x-forwarded-host") == b"shop.test"
+        assert seen.value(b"x-request-id")
+        assert rig.legacy.seen == []
+
+
+async def test_without_expose_nothing_of_banyan_shows_but_via():
+    async with running(manner=Manner(expose=False, access_log=False)) as rig:
+        answer = await asked(rig.port, GET)
+
+        assert b"x-banyan" not in answer.head.lower()
+        assert answer.value(b"via") == b"1.1 banyan"
+
+
+async def test_a_write_goes_to_legacy_whatever_the_weight_and_its_body_arrives_whole():
+    async with running() as rig:
+        answer = await asked(rig.port, POST)
+
+        assert answer.value(b"x-banyan-side") == b"legacy"
+        assert rig.legacy.seen[0].body == b"hello"
+        assert rig.modern.seen == []
+
+
+async def test_a_short_body_is_complete_before_a_side_is_asked():
+    async with running() as rig:
+        client = await rig.connect()
+        await client.send(POST[:-2])
+        await until(lambda: rig.listener.clients)
+        assert rig.legacy.connections == 0
+
+        await client.send(POST[-2:])
+        assert (await client.answer()).status == 200
+        assert rig.legacy.seen[0].body == b"hello"
+
+
+async def test_a_chunked_body_is_framed_anew_and_streams_while_it_comes():
+    async with running() as rig:
+        client = await rig.connect()
+        await client.send(
+            b"PUT /api/users/1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", b"5;ext=1\r\nhel", b"lo\r\n"
+        )
+        await until(lambda: rig.legacy.seen)
+        await client.send(b"1\r\n!\r\n0\r\nX-Trailer: dropped\r\n\r\n")
+
+        assert (await client.answer()).status == 200
+        seen = rig.legacy.seen[0]
+        assert seen.body == b"hello!"
+        assert b"trailer" not in seen.head.lower()
+
+
+async def test_an_upload_larger_than_any_buffer_arrives_byte_for_byte():
+    body = bytes(range(256)) * 16_384  # 4 MiB
+    async with running() as rig:
+        client = await rig.connect()
+        head = b"PUT /api/users/1 HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
+        sending = asyncio.ensure_future(client.send(head, body))
+
+        assert (await client.answer()).status == 200
+        await sending
+        assert rig.legacy.seen[0].body == body
+        assert rig.gateway.records.unbuffered.cell("users") == [1]
+
+
+async def test_a_large_answer_arrives_byte_for_byte_and_the_connection_goes_on():
+    body = bytes(range(256)) * 16_384
+    async with running() as rig:
+        rig.modern.script = answering(ok(body))
+        client = await rig.connect()
+        for _ in range(2):
+            await client.send(GET)
+            assert (await client.answer()).body == body
+        assert rig.modern.connections == 1
+
+
+async def test_a_slow_reader_stops_the_side_instead_of_filling_memory():
+    body = b"x" * (32 << 20)
+    sent = 0
+
+    async def script(exchange: Exchange) -> None:
+        nonlocal sent
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        for at in range(0, len(body), 1 << 16):
+            await exchange.send(body[at : at + (1 << 16)])
+            sent = at + (1 << 16)
+
+    async with running() as rig:
+        rig.modern.script = script
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port, limit=1024)
+        writer.write(GET)
+        await until(lambda: any(line.paused for line in rig.pools[Side.MODERN]._all))
+        assert sent < len(body)
+        received = await reader.readuntil(b"\r\n\r\n")
+        rest = await reader.readexactly(len(body))
+        assert rest == body and received.startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+async def test_chunked_answers_are_framed_anew_and_a_close_delimited_one_becomes_chunked():
+    async def chunked(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        await exchange.send(b"2;x=y\r\nde\r\n0\r\nX-Sum: 1\r\n\r\n")
+
+    async def until_close(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.0 200 OK\r\n\r\nabc")
+        await exchange.send(b"de")
+        exchange.writer.close()
+
+    async with running() as rig:
+        for script in (chunked, until_close):
+            rig.modern.script = script
+            answer = await asked(rig.port, GET)
+            assert (answer.status, answer.body) == (200, b"abcde")
+
+
+async def test_a_1_0_client_gets_no_chunks_and_the_end_of_the_connection_ends_the_body():
+    release = asyncio.Event()
+
+    async def chunked(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        await release.wait()
+        await exchange.send(b"2\r\nde\r\n0\r\n\r\n")
+
+    async with running() as rig:
+        rig.modern.script = chunked
+        client = await rig.connect()
+        await client.send(b"GET /api/users/1 HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
+        head = await client.reader.readuntil(b"\r\n\r\n")
+        release.set()
+
+        assert b"chunked" not in head and b"connection: close" in head
+        assert await client.rest() == b"abcde"
+
+
+async def test_a_1_0_client_keeps_its_connection_when_it_asks_to_and_the_length_is_known():
+    async with running() as rig:
+        client = await rig.connect()
+        for _ in range(2):
+            await client.send(b"GET /api/users/1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            answer = await client.answer()
+            assert answer.value(b"connection") == b"keep-alive"
+
+
+async def test_pipelined_requests_are_answered_in_order():
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(ok(exchange.line.split()[1]))
+
+    async with running() as rig:
+        rig.modern.script = rig.legacy.script = script
+        client = await rig.connect()
+        await client.send(b"".join(b"GET /api/users/%d HTTP/1.1\r\nHost: a\r\n\r\n" % n for n in range(300)))
+
+        assert [(await client.answer()).body for _ in range(300)] == [b"/api/users/%d" % n for n in range(300)]
+
+
+async def test_bytes_behind_a_body_are_the_next_request():
+    async with running() as rig:
+        client = await rig.connect()
+        chunked = b"POST /api/users HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+        await client.send(POST + GET + chunked + GET)
+
+        sides = [(await client.answer()).value(b"x-banyan-side") for _ in range(4)]
+        assert sides == [b"legacy", b"modern", b"legacy", b"modern"]
+        assert [exchange.body for exchange in rig.legacy.seen] == [b"hello", b"hi"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+async def test_a_request_in_tiny_pieces_is_the_same_request(size):
+    data = POST + GET
+    async with running() as rig:
+        client = await rig.connect()
+        await client.send(*(data[at : at + size] for at in range(0, len(data), size)))
+
+        assert (await client.answer()).value(b"x-banyan-side") == b"legacy"
+        assert (await client.answer()).value(b"x-banyan-side") == b"modern"
+
+
+async def test_head_answers_keep_their_length_and_the_connection_stays_usable():
+    async def script(exchange: Exchange) -> None:
+        body = b"" if exchange.line.startswith(b"HEAD") else b"x" * 12
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n" + body)
+
+    async with running() as rig:
+        rig.modern.script = script
+        client = await rig.connect()
+        await client.send(GET.replace(b"GET", b"HEAD"))
+        answer = await client.answer(head_only=True)
+        assert answer.value(b"content-length") == b"12"
+        await client.send(GET)
+        assert (await client.answer()).body == b"x" * 12
+        assert rig.modern.connections == 1
+
+
+async def test_a_head_answered_with_a_body_costs_the_side_its_connection_and_the_client_nothing():
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(ok(b"a body that HEAD must not have"))
+
+    async with running() as rig:
+        rig.modern.script = script
+        client = await rig.connect()
+        for _ in range(2):
+            await client.send(GET.replace(b"GET", b"HEAD"))
+            assert (await client.answer(head_only=True)).status == 200
+        assert rig.modern.connections == 2
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+async def test_204_and_304_have_no_body_whatever_the_side_says(status):
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 %b\r\nContent-Length: 5\r\n\r\n" % status)
+
+    async with running() as rig:
+        rig.modern.script = script
+        client = await rig.connect()
+        for _ in range(2):
+            await client.send(GET)
+            answer = await client.answer()
+            assert answer.status == int(status[:3])
+            assert answer.value(b"content-length") == (None if answer.status == 204 else b"5")
+
+
+async def test_expect_continue_is_answered_here_and_stripped():
+    async with running() as rig:
+        client = await rig.connect()
+        await client.send(POST[:-5].replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+        assert (await client.answer()).status == 100
+        await client.send(b"hello")
+
+        assert (await client.answer()).status == 200
+        assert rig.legacy.seen[0].value(b"expect") is None
+
+
+async def test_early_hints_pass_a_stray_100_does_not():
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + ok())
+
+    async with running() as rig:
+        rig.modern.script = script
+        client = await rig.connect()
+        await client.send(GET)
+        assert [(await client.answer()).status for _ in range(2)] == [103, 200]
+
+        await client.send(b"GET /api/users/1 HTTP/1.0\r\n\r\n")
+        assert (await client.answer()).status == 200
+
+
+async def test_a_final_answer_before_the_end_of_the_body_is_relayed_and_ends_the_connection():
+    async def script(exchange: Exchange) -> None:
+        await exchange.reader.readexactly(1)
+        await exchange.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nno!")
+
+    async with running() as rig:
+        rig.legacy.script = script
+        client = await rig.connect()
+        await client.send(b"PUT /api/users/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n", b"x" * 70_000)
+        answer = await client.answer()
+
+        assert (answer.status, answer.body, answer.value(b"connection")) == (413, b"no!", b"close")
+        assert await client.rest() == b""
+        await until(lambda: rig.legacy.open_now == 0)
+
+
+async def test_a_client_that_leaves_within_a_body_leaves_the_side_an_abort_not_a_short_body():
+    async with running() as rig:
+        client = await rig.connect()
+        await client.send(b"PUT /api/users/1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        await until(lambda: rig.legacy.seen)
+        client.close()
+
+        await until(lambda: rig.legacy.open_now == 0)
+        assert rig.legacy.seen[0].writer.is_closing()
+
+
+async def test_a_read_whose_client_left_is_cancelled_a_sent_write_is_awaited():
+    release = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.read_body()
+        await release.wait()
+        await exchange.send(ok())
+
+    async with running() as rig:
+        rig.modern.script = rig.legacy.script = script
+        reading, writing = await rig.connect(), await rig.connect()
+        await reading.send(GET)
+        await writing.send(POST)
+        await until(lambda: rig.modern.seen and rig.legacy.seen)
+        reading.reset()
+        writing.reset()
+
+        await until(lambda: rig.pools[Side.MODERN].connections == 0)
+        assert rig.pools[Side.LEGACY].connections == 1
+        release.set()
+        await until(lambda: rig.count(component="users", kind="write") == 1)
+        assert rig.legacy.connections == 1
+
+
+async def test_a_half_closed_client_gets_its_answer_within_a_second_and_not_after():
+    release = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await release.wait()
+        await exchange.send(ok())
+
+    async with running() as rig:
+        rig.modern.script = script
+        client = await rig.connect()
+        await client.send(GET)
+        client.writer.write_eof()
+        await until(lambda: rig.modern.seen)
+        release.set()
+        assert (await client.answer()).body == b"ok"
+
+        release.clear()
+        late = await rig.connect()
+        await late.send(GET)
+        late.writer.write_eof()
+        await until(lambda: len(rig.modern.seen) == 2)
+        await until(lambda: any(each.due for each in rig.listener.clients))
+        rig.pass_s(2)
+        assert await late.rest() == b""
+
+
+async def test_hop_by_hop_fields_are_dropped_both_ways_and_odd_names_are_dropped():
+    extra = b"Connection: X-Inner, keep-alive\r\nX-Inner: 1\r\nKeep-Alive: timeout=5\r\nX-Banyan-Side: lie\r\n"
+    async with running() as rig:
+        rig.modern.script = answering(ok(extra=extra))
+        answer = await asked(
+            rig.port,
+            b"GET /api/users/1 HTTP/1.1\r\nHost: a\r\nConnection: close, X-Mine\r\nX-Mine: 1\r\nKeep-Alive: 1\r\n"
+            b"TE: trailers\r\nProxy-Authorization: x\r\nX-Banyan-Plan: x\r\nX_Odd: 1\r\nX-Even: 2\r\n\r\n",
+        )
+
+        seen = rig.modern.seen[0].head.lower()
+        for gone in (b"x-mine", b"keep-alive", b"\r\nte:", b"proxy-", b"x-banyan", b"x_odd", b"connection"):
+            assert gone not in seen
+        assert b"x-even: 2" in seen
+        assert answer.value(b"x-inner") is None and answer.value(b"keep-alive") is None
+        assert answer.value(b"x-banyan-side") == b"modern"
+
+
+async def test_a_request_that_was_here_before_is_refused_as_a_loop():
+    async with running() as rig:
+        answer = await asked(rig.port, GET.replace(b"\r\n\r\n", b"\r\nVia: 1.0 first, 1.1 Banyan (x)\r\n\r\n"))
+
+        assert answer.status == 508
+        assert b"proxy_loop_detected" in answer.value(b"proxy-status")
+        assert rig.modern.seen == []
+
+
+async def test_forwarded_fields_of_strangers_are_replaced():
+    async with running() as rig:
+        said = b"\r\nX-Forwarded-For: 9.9.9.9\r\nX-Request-Id: evil\r\nForwarded: for=x\r\n\r\n"
+        await asked(rig.port, GET.replace(b"\r\n\r\n", said))
+
+        seen = rig.modern.seen[0]
+        assert seen.value(b"x-forwarded-for") == b"127.0.0.1"
+        assert seen.value(b"x-request-id") != b"evil"
+        assert seen.value(b"forwarded") is None
+
+
+async def test_a_location_that_names_a_side_names_the_client_s_address_instead():
+    async with running() as rig:
+        place = b"http://127.0.0.1:%d/api/users/7" % rig.legacy.port
+        rig.legacy.script = answering(b"HTTP/1.1 201 Created\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % place)
+        answer = await asked(rig.port, POST)
+
+        assert answer.value(b"location") == b"http://shop.test/api/users/7"
+
+
+async def test_validators_belong_to_the_write_primary():
+    conditional = GET.replace(b"\r\n\r\n", b'\r\nIf-None-Match: "1"\r\nIf-Range: "1"\r\nRange: bytes=0-1\r\n\r\n')
+    async with running() as rig:
+        rig.modern.script = rig.legacy.script = answering(ok(extra=b'ETag: "1"\r\nLast-Modified: x\r\n'))
+        answer = await asked(rig.port, conditional)
+        assert answer.value(b"etag") is None and answer.value(b"last-modified") is None
+        seen = rig.modern.seen[0]
+        assert [seen.value(name) for name in (b"if-none-match", b"if-range", b"range")] == [None, None, None]
+
+        rig.rules({**USERS, "weight": 0.0})
+        answer = await asked(rig.port, conditional)
+        assert answer.value(b"etag") == b'"1"'
+        assert rig.legacy.seen[0].value(b"if-none-match") == b'"1"'
+
+
+async def test_a_head_beyond_the_limits_is_refused_and_the_side_hears_nothing():
+    async with running(limits=WireLimits(head_bytes=2048, head_fields=10, target_bytes=500)) as rig:
+        for request, status in (
+            (b"GET /api/users/1 HTTP/1.1\r\nHost: a\r\n" + b"X: 1\r\n" * 11 + b"\r\n", 431),
+            (b"GET /api/users/1 HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 3000 + b"\r\n\r\n", 431),
+            (b"GET /" + b"y" * 600 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+            (b"GET /" + b"y" * 6000, 414),
+        ):
+            client = await rig.connect()
+            await client.send(request)
+            answer = await client.answer()
+            assert (answer.status, answer.value(b"connection")) == (status, b"close")
+            client.close()
+        assert rig.modern.seen == [] and rig.legacy.seen == []
+
+
+async def test_deadlines_of_a_client_a_slow_head_and_a_slow_body():
+    async with running() as rig:
+        slow_head, slow_body, idle = await rig.connect(), await rig.connect(), await rig.connect()
+        await slow_head.send(b"GET /api/users/1 HTTP/1.1\r\nHo")
+        await slow_body.send(POST[:-2])
+        await until(lambda: rig.listener.accepted == 3 and sum(each.due > 0 for each in rig.listener.clients) == 3)
+        await until(lambda: any(each._partial for each in rig.listener.clients))
+        await until(lambda: any(each._body_left for each in rig.listener.clients))
+        rig.pass_s(11)
+        assert (await slow_head.answer()).status == 408
+        assert await idle.rest() == b""
+        rig.pass_s(20)
+        assert (await slow_body.answer()).status == 408
+        assert rig.legacy.seen == []
+
+
+async def test_draining_lets_what_is_under_way_end_and_says_close():
+    release = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await release.wait()
+        await exchange.send(ok())
+
+    async with running() as rig:
+        rig.modern.script = script
+        client, idle = await rig.connect(), await rig.connect()
+        await client.send(GET)
+        await until(lambda: rig.modern.seen and rig.listener.accepted == 2)
+        draining = asyncio.ensure_future(rig.listener.drain(30))
+        await asyncio.sleep(0)
+        with pytest.raises(OSError):
+            await RawClient.connect(rig.port)
+        release.set()
+        answer = await client.answer()
+        assert (answer.body, answer.value(b"connection")) == (b"ok", b"close")
+        rig.pass_s(2)
+        assert await idle.rest() == b""
+        client.close()
+        assert await draining == 0

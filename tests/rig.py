@@ -1,0 +1,131 @@
+"""
+A rig for gateway tests: the real gateway and wire in this process, between raw clients and two scripted sides.
+
+The rules come in as component mappings; there is no store. Time on the wheel may be stepped by `rig.pass_s`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from proxy.core.decision import PlanDefaults
+from proxy.core.limits import ClientDeadlines, WireLimits
+from proxy.core.rules import Component, RuleSet, Side, Timeouts
+from proxy.core.table import compile_table
+from proxy.gateway.breakers import Trip
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.outgoing import Manner, SideManner
+from proxy.wire.listener import Listener, bound
+from proxy.wire.pool import Pool
+from proxy.wire.wheel import Wheel
+from tests.peers import RawClient
+from tests.peers import Side as Peer
+
+USERS: Mapping[str, Any] = {
+    "component": "users",
+    "kind": "entity",
+    "weight": 100.0,
+    "routes": {"/api/users": {}, "/api/users/{id}": {"entity": "{id}"}},
+}
+
+
+@dataclass
+class Clock:
+    """Seconds that pass when told to, and by themselves if `runs`."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Rig:
+    """Everything of one gateway under test."""
+
+    gateway: Gateway
+    listener: Listener
+    wheel: Wheel
+    clock: Clock
+    legacy: Peer
+    modern: Peer
+    pools: dict[Side, Pool]
+    port: int = 0
+    trips: list[Trip] = field(default_factory=list)
+
+    def rules(self, *components: Mapping[str, Any], version: int = 1, **defaults: Any) -> None:
+        """Put other rules in force."""
+        self.gateway.follow(table_of(*components, version=version, **defaults), {}, store_lost=False)
+
+    def emergency(self, **sides: Side) -> None:
+        """Put emergencies in force, and end all others."""
+        self.gateway.follow(self.gateway.table, sides, store_lost=False)
+
+    def pass_s(self, seconds: float) -> None:
+        """Let time pass on the wheel, at once."""
+        self.clock.now += seconds
+        self.wheel.turn()
+
+    async def connect(self) -> RawClient:
+        return await RawClient.connect(self.port)
+
+    def count(self, **labels: str) -> int:
+        """Sum the recorded requests that have these labels."""
+        names = ("component", "route", "kind", "reason", "side")
+        return sum(
+            sum(cells)
+            for key, cells in self.gateway.records.requests.items()
+            if all(key[names.index(name)] == value for name, value in labels.items())
+        )
+
+
+def table_of(*components: Mapping[str, Any], version: int = 1, **defaults: Any) -> Any:
+    rules = [Component.model_validate(dict(each)) for each in components]
+    rule_set = RuleSet(
+        schema="1.0", epoch="e", version=version, who="test", why="test", at="2026-01-01T00:00:00Z",
+        components={each.component: each for each in rules},
+    )  # fmt: skip
+    return compile_table(rule_set, PlanDefaults(**defaults))
+
+
+@asynccontextmanager
+async def running(
+    *components: Mapping[str, Any],
+    manner: Manner | None = None,
+    limits: WireLimits | None = None,
+    deadlines: ClientDeadlines | None = None,
+    timeouts: Timeouts | None = None,
+    connections: int = 1024,
+    **defaults: Any,
+) -> AsyncIterator[Rig]:
+    """Run a gateway with `components` (default: USERS at 100 %) between two sides."""
+    legacy, modern = Peer(), Peer()
+    await legacy.start()
+    await modern.start()
+    clock = Clock()
+    wheel = Wheel(clock)
+    limits = limits or WireLimits()
+    pools = {
+        side: Pool(side.value, ("127.0.0.1", peer.port), wheel, limits, connections)
+        for side, peer in ((Side.LEGACY, legacy), (Side.MODERN, modern))
+    }
+    sides = {side: SideManner(b"127.0.0.1:%d" % pool.address[1]) for side, pool in pools.items()}
+    timeouts = timeouts or Timeouts()
+    table = table_of(*(components or (USERS,)), legacy=timeouts, modern=timeouts, **defaults)
+    trips: list[Trip] = []
+    gateway = Gateway(table, pools, sides, manner or Manner(access_log=False), trips.append)
+    gateway.follow(table, {}, store_lost=False)
+    listener = Listener(gateway, wheel, limits, deadlines or ClientDeadlines())
+    rig = Rig(gateway, listener, wheel, clock, legacy, modern, pools, trips=trips)
+    rig.port = await listener.start(bound("127.0.0.1", 0))
+    try:
+        yield rig
+    finally:
+        await listener.drain(0)
+        for pool in pools.values():
+            await pool.close()
+        await legacy.stop()
+        await modern.stop()
