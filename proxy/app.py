@@ -1,0 +1,306 @@
+"""
+The house put together from Settings, started, run and shut down: the only room that constructs I/O objects.
+
+Decides nothing about requests. What it does do: order. Ports are held before anything slow begins, rules are known
+before the first request is taken, and nothing is closed before what is under way has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ipaddress
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from socket import socket
+from time import perf_counter
+
+import structlog
+import uvloop
+from aiohttp import web
+from structlog.typing import FilteringBoundLogger
+
+from proxy.addresses import EMBEDDED, host_port
+from proxy.admin.api import build_admin
+from proxy.admin.probes import build_probes
+from proxy.background import Background
+from proxy.core.errors import StoreError
+from proxy.core.limits import ClientDeadlines, WireLimits
+from proxy.core.rules import Side
+from proxy.core.table import compile_table
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.outgoing import Manner, SideManner
+from proxy.replica import Replica, new_replica_id, plan_defaults
+from proxy.settings import Settings
+from proxy.store.embedded import EmbeddedServer
+from proxy.store.emergencies import Emergencies
+from proxy.store.events import Events
+from proxy.store.fleet import Fleet
+from proxy.store.follower import Follower
+from proxy.store.link import Link
+from proxy.store.rules import RuleStore
+from proxy.store.snapshot import Snapshot
+from proxy.wire.listener import Listener, PortTaken, bound
+from proxy.wire.pool import Pool
+from proxy.wire.wheel import Wheel
+from proxy.workers.changes import Changes
+from proxy.workers.emergencyfile import EmergencyFile
+from proxy.workers.files import FileFollower, Hooks
+from proxy.workers.status import Reader
+
+EXIT_OK, EXIT_PORT, EXIT_STORE = 0, 1, 5
+BREAKER_TICK_S = 0.25
+BEGIN_S = 1.0  # how long the start waits for the store; without it the snapshot or the files serve
+
+
+def run(settings: Settings, config_path: Path | None) -> int:
+    """
+    Run one replica until it is told to stop; return the exit code of `banyan run`.
+
+    0 after SIGTERM or SIGINT, 1 for a taken port, 5 for an embedded store that does not start.
+    """
+    log = _logging()
+    log.info("starting", config=str(config_path) if config_path else None, build=build())
+    try:
+        return uvloop.run(_serve(settings, log))
+    except PortTaken as exc:
+        log.error("port_taken", why=str(exc))
+        print(f"banyan: {exc}", file=sys.stderr)
+        return EXIT_PORT
+    except StoreError as exc:
+        log.error("store_failed", why=str(exc))
+        print(f"banyan: {exc}", file=sys.stderr)
+        return EXIT_STORE
+
+
+def build() -> str:
+    """Return the version of Banyan that is installed."""
+    try:
+        return version("banyan-proxy")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _logging() -> FilteringBoundLogger:
+    """JSON lines on stderr: events and what goes wrong; stdout is for access lines."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    log: FilteringBoundLogger = structlog.get_logger("banyan")
+    return log
+
+
+async def _serve(settings: Settings, log: FilteringBoundLogger) -> int:
+    stop = asyncio.Event()
+    hurry = asyncio.Event()
+    reload = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def told_to_stop() -> None:
+        hurry.set() if stop.is_set() else stop.set()  # a second signal means now
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told_to_stop)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    async with running(settings, log, reload) as replica:
+        log.info("ready", **replica.addresses())
+        await stop.wait()
+        log.info("draining", drain_s=settings.drain_s, pre_drain_s=settings.pre_drain_s)
+        replica.draining = True
+        ending = asyncio.ensure_future(_drain(replica, settings))
+        hurried = asyncio.ensure_future(hurry.wait())
+        await asyncio.wait((ending, hurried), return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        ending.cancel()
+        with suppress(asyncio.CancelledError):
+            cut = await ending
+            log.info("drained", cut=cut)
+    log.info("stopped")
+    return EXIT_OK
+
+
+async def _drain(replica: Replica, settings: Settings) -> int:
+    if settings.pre_drain_s:
+        await asyncio.sleep(settings.pre_drain_s)
+    return await replica.listener.drain(settings.drain_s)
+
+
+@asynccontextmanager
+async def running(settings: Settings, log: FilteringBoundLogger, reload: asyncio.Event) -> AsyncIterator[Replica]:
+    """Run one replica: ready when entered, gone when left. Raises PortTaken, or StoreError for the embedded store."""
+    async with AsyncExitStack() as stack:
+        sockets = {
+            name: bound(*host_port(listen))
+            for name, listen in (
+                ("data", settings.listen), ("probes", settings.probes.listen), ("admin", settings.admin.listen)
+            )
+        }  # fmt: skip
+        for sock in sockets.values():
+            stack.callback(sock.close)
+        url = settings.store
+        embedded: EmbeddedServer | None = None
+        if settings.store == EMBEDDED:
+            embedded = EmbeddedServer(settings.data_dir)
+            await embedded.start()
+            stack.push_async_callback(embedded.stop)
+            url = embedded.url
+        link = Link(url, settings.namespace)
+        stack.push_async_callback(link.close)
+        replica = await _built(settings, log, link, reload, stack)
+        await stack.enter_async_context(_listening(replica, sockets))
+        background = await stack.enter_async_context(Background(log))  # ends first: what it works with still stands
+        _spawn(replica, background, settings, log)
+        if embedded is not None:
+            background.spawn("embedded_store", embedded.keep, lambda what: log.warning("embedded_store", what=what))
+        gc.collect()
+        gc.freeze()  # what lives until the end need not be looked at by every collection
+        yield replica
+        await _farewell(replica)
+
+
+async def _built(
+    settings: Settings, log: FilteringBoundLogger, link: Link, reload: asyncio.Event, stack: AsyncExitStack
+) -> Replica:
+    wheel = Wheel()
+    limits = WireLimits(**settings.limits.model_dump())
+    pools = {side: _pool(settings, side, wheel, limits) for side in Side}
+    for pool in pools.values():
+        stack.push_async_callback(pool.close)
+    replica_id = new_replica_id()
+    events = Events(link, log, who=replica_id)
+    fleet = Fleet(link)
+    rules = RuleStore(link)
+    emergencies = Emergencies(link)
+    replica = Replica(settings, build(), replica_id, events, fleet)
+    gateway = Gateway(
+        compile_table(None, plan_defaults(settings)),
+        pools,
+        {side: _side_manner(settings, side) for side in Side},
+        _manner(settings, replica_id),
+        replica.tripped,
+    )
+    follower = Follower(
+        link, events, log, on_change=replica.follow, snapshot=Snapshot(settings.data_dir), replica=replica_id
+    )
+    files = FileFollower(
+        settings.rules,
+        rules,
+        events,
+        hooks=Hooks(held=replica.held_from_store, on_change=replica.files_changed, published=follower.poke),
+        reload=reload,
+    )
+    timeouts = settings.timeouts
+    deadlines = ClientDeadlines(timeouts.client_head_s, timeouts.client_body_idle_s, timeouts.idle_s)
+    replica.gateway = gateway
+    replica.follower = follower
+    replica.files = files
+    replica.listener = Listener(gateway, wheel, limits, deadlines)
+    replica.wheel = wheel
+    replica.changes = Changes(rules, emergencies, fleet, settings.live_changes)
+    replica.reader = Reader(rules, emergencies, fleet, events)
+    return replica
+
+
+def _pool(settings: Settings, side: Side, wheel: Wheel, limits: WireLimits) -> Pool:
+    where = settings.side(side)
+    return Pool(side.value, (where.host, where.port), wheel, limits, where.limits.connections)
+
+
+def _side_manner(settings: Settings, side: Side) -> SideManner:
+    where = settings.side(side)
+    host = f"[{where.host}]" if ":" in where.host else where.host
+    authority = f"{host}:{where.port}" if where.port != 80 else host
+    added = "".join(f"{name.lower()}: {value}\r\n" for name, value in where.headers.items())
+    replaced = frozenset(name.lower().encode() for name in where.headers)
+    return SideManner(authority.lower().encode(), added.encode("latin-1"), replaced)
+
+
+def _manner(settings: Settings, replica_id: str) -> Manner:
+    secret = settings.force_secret
+    return Manner(
+        via_name=settings.via_name.encode(),
+        expose=settings.expose,
+        force_secret=secret.get_secret_value().encode() if secret is not None else None,
+        strip_validators=settings.validators == "primary",
+        trusted=tuple(ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies),
+        request_id_prefix=f"{replica_id}-".encode(),
+        body_buffer_bytes=settings.limits.body_buffer_bytes,
+        access_log=settings.access_log,
+    )
+
+
+@asynccontextmanager
+async def _listening(replica: Replica, sockets: dict[str, socket]) -> AsyncIterator[None]:
+    """Probes first, so that whoever waits for readiness is answered; data last, when the rules are known."""
+    async with AsyncExitStack() as stack:
+        settings = replica.settings
+        for name, app in (("probes", build_probes(replica)), ("admin", build_admin(replica))):
+            await stack.enter_async_context(_site(app, sockets[name], settings.drain_s))
+        if settings.emergency_file is not None:
+            replica.emergency_file = EmergencyFile(
+                settings.emergency_file, structlog.get_logger("banyan"), replica.follower.emergency_file
+            )
+            replica.emergency_file.look()
+        replica.offer_files()
+        await replica.follower.begin(BEGIN_S)
+        replica.wheel.start()
+        stack.callback(replica.wheel.stop)
+        replica.ports = {name: sock.getsockname()[:2] for name, sock in sockets.items()}
+        await replica.listener.start(sockets["data"])
+        yield
+
+
+@asynccontextmanager
+async def _site(app: web.Application, sock: socket, drain_s: float) -> AsyncIterator[None]:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=min(drain_s, 2.0))
+    await runner.setup()
+    try:
+        try:
+            await web.SockSite(runner, sock).start()
+        except OSError as exc:
+            raise PortTaken(f"cannot listen on {sock.getsockname()}: {exc.strerror or exc}") from exc
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _spawn(replica: Replica, background: Background, settings: Settings, log: FilteringBoundLogger) -> None:
+    background.spawn("store", replica.follower.run)
+    background.spawn("files", replica.files.run)
+    background.spawn("events", replica.events.run)
+    background.spawn("heartbeat", replica.fleet.run, replica.heartbeat)
+    background.spawn("breakers", _tick_breakers, replica.gateway)
+    if settings.access_log:
+        background.spawn("access_log", replica.records.write_lines)
+    if replica.emergency_file is not None:
+        background.spawn("emergency_file", replica.emergency_file.run)
+
+
+async def _tick_breakers(gateway: Gateway) -> None:
+    while True:
+        await asyncio.sleep(BREAKER_TICK_S)
+        gateway.breakers.tick(perf_counter())
+
+
+async def _farewell(replica: Replica) -> None:
+    """Tell the others, and write what is still in hand; a store that is away is not waited for."""
+    with suppress(StoreError, TimeoutError):
+        async with asyncio.timeout(1.0):
+            await replica.fleet.leave(replica.id)
+            await replica.events.flush()
+    replica.records.flush()

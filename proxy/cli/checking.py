@@ -1,0 +1,119 @@
+"""
+Everything that can be wrong with config.yaml, the rule files and expect.yaml, found at once and offline.
+
+Files are named relative to the working directory, so that an editor or a pull request finds the place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from proxy.cli.output import put, say
+from proxy.config import load_settings
+from proxy.core.errors import ConfigError, Position, Problem
+from proxy.core.expect import check_expectations
+from proxy.core.plan import compile_table
+from proxy.core.rules import warnings_of
+from proxy.rulefiles import RuleFolder, read_folder
+from proxy.settings import Settings
+from proxy.workers.edits import rules_of
+
+
+class Report(StrEnum):
+    """How problems are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    GITHUB = "github"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found; `problems` refuse, `warnings` are allowed and probably not meant."""
+
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    looked_at: str
+
+    def put(self, form: Report) -> None:
+        """Print it; a clean bill is talk, not data."""
+        if form is Report.JSON:
+            document = {"problems": listed(self.problems), "warnings": listed(self.warnings)}
+            put(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        else:
+            line = github_line if form is Report.GITHUB else text_line
+            lines = [line(each, "error") for each in self.problems] + [line(each, "warning") for each in self.warnings]
+            if lines:
+                put("\n".join(lines))
+        count = len(self.problems)
+        say(f"{self.looked_at}: {f'{count} problem{chr(115) * (count != 1)}' if count else 'all is well'}")
+
+
+def check_everything(config: Path | None, env: Mapping[str, str]) -> Checked:
+    """Return every problem of the settings, the rule files and the expectations."""
+    problems: tuple[Problem, ...] = ()
+    try:
+        settings = load_settings(config, env)
+    except ConfigError as error:
+        problems = error.problems
+        settings = Settings(rules=(config.parent if config else Path()) / "rules")
+    folder = read_folder(settings.rules)
+    problems = (*problems, *_placed(folder.problems, settings.rules))
+    warnings: tuple[Problem, ...] = ()
+    if not folder.problems:
+        problems = (*problems, *_placed(_unmet(folder), settings.rules))
+        warnings = _placed(warnings_of(folder.components, folder.positions), settings.rules)
+    looked_at = f"{config or 'no config.yaml'}, {len(folder.files) + len(folder.frozen)} rule files in {settings.rules}"
+    return Checked(tuple(sorted(problems)), warnings, looked_at)
+
+
+def _unmet(folder: RuleFolder) -> tuple[Problem, ...]:
+    if folder.expect is None:
+        return ()
+    rules = rules_of(folder, epoch="files", who="files", why="", at="1970-01-01T00:00:00Z")
+    return check_expectations(compile_table(rules), folder.expect.values, positions=folder.expect.positions)
+
+
+def _placed(problems: Iterable[Problem], folder: Path) -> tuple[Problem, ...]:
+    """Name the file of each problem as seen from the working directory."""
+    return tuple(replace(each, at=_seen(each.at, folder)) for each in problems)
+
+
+def _seen(at: Position, folder: Path) -> Position:
+    path = Path(at.file) if Path(at.file) == folder else folder / at.file
+    relative = os.path.relpath(path)
+    return replace(at, file=str(path) if relative.startswith("..") else relative)
+
+
+def text_line(problem: Problem, level: str) -> str:
+    """Word a problem for a terminal: a place that an editor can jump to, then what is wrong."""
+    return f"{problem.at}: warning: {problem.where}: {problem.what}" if level == "warning" else str(problem)
+
+
+def github_line(problem: Problem, level: str) -> str:
+    """Word a problem as a workflow command, so that it stands beside the line in a pull request."""
+    at = problem.at
+    place = f"file={_escaped(at.file, ',:')}" + (f",line={at.line},col={at.column}" if at.line else "")
+    text = f"{problem.where}: {problem.what}" if problem.where else problem.what
+    return f"::{level} {place}::{_escaped(text)}"
+
+
+def _escaped(text: str, more: str = "") -> str:
+    for char in "%\r\n" + more:
+        text = text.replace(char, f"%{ord(char):02X}")
+    return text
+
+
+def listed(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    """Return problems ready for JSON."""
+    return [
+        {"file": each.at.file, "line": each.at.line, "column": each.at.column, "where": each.where, "what": each.what}
+        for each in problems
+    ]

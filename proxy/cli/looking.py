@@ -1,0 +1,184 @@
+"""
+The commands that only look: check, routes, explain, status, schema.
+
+`check`, `schema` and `explain --rules` need no store. `routes` and `explain` fall back to the rule files, and say so,
+when the store does not answer; `status` is about the store and needs it, but no gateway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import orjson
+import typer
+
+from proxy.admin.asking import asked, explained
+from proxy.cli.checking import Checked, Report, check_everything
+from proxy.cli.desk import at_desk
+from proxy.cli.exits import INVALID
+from proxy.cli.files import good_folder
+from proxy.cli.options import Config, Output, config_of, form_of, settings_of
+from proxy.cli.output import Format, emit, put, say
+from proxy.config import json_schema
+from proxy.core.claims import busiest, claims_of
+from proxy.core.emergency import interpret
+from proxy.core.errors import StoreError
+from proxy.core.plan import CALM, Situation, Table, compile_table
+from proxy.core.rules import RuleSet
+from proxy.core.status import Facts, status_document
+from proxy.replica import plan_defaults
+from proxy.settings import Settings
+from proxy.workers.edits import rules_of
+
+EVERY_S = 2.0  # `status --watch`
+
+Rules = Annotated[Path | None, typer.Option("--rules", metavar="DIR", help="Answer offline, from these rule files.")]
+Fields = Annotated[
+    list[str] | None, typer.Option("-H", "--header", metavar="FIELD", help="'x-user-id: 7'; repeatable.")
+]
+
+
+def add_looking(app: typer.Typer) -> None:
+    """Add the commands that look to the command line."""
+    for command in (check, routes, explain, status, schema):
+        app.command()(command)
+
+
+def check(
+    context: typer.Context,
+    form: Annotated[Report, typer.Option("--format", help="github: annotations for a pull request.")] = Report.TEXT,
+    config: Config = None,
+) -> None:
+    """Check the settings, all rule files and rules/expect.yaml; every problem at once, exit 4 if there is any."""
+    checked: Checked = check_everything(config_of(context, config), os.environ)
+    checked.put(form)
+    if checked.problems:
+        raise typer.Exit(INVALID)
+
+
+def routes(context: typer.Context, rules: Rules = None, config: Config = None, output: Output = None) -> None:
+    """List which component claims what, and the busiest paths that nobody claims."""
+    facts = facts_of(settings_of(context, config), rules)
+    held = facts.rules.components if facts.rules is not None else {}
+    counted = [each for replica in facts.replicas for each in _unclaimed(replica)]
+    document = {"routes": claims_of(held), "unclaimed": busiest(counted)}
+    emit(document, form_of(context, output), lambda: _routes_table(document))
+
+
+def explain(
+    context: typer.Context,
+    method: Annotated[str, typer.Argument(metavar="METHOD")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="With its query: /api/users/42.")],
+    header: Fields = None,
+    client: Annotated[str, typer.Option("--client", metavar="ADDRESS", help="Whose request it is.")] = "",
+    rules: Rules = None,
+    config: Config = None,
+    output: Output = None,
+) -> None:
+    """Say who would answer a request, by which rule, in three steps."""
+    settings = settings_of(context, config)
+    question = asked(method, path, header or [], client, settings.force_secret)
+    facts = facts_of(settings, rules)
+    table = compile_table(facts.rules, plan_defaults(settings))
+    document = explained(table, situations_of(table, facts), question)
+    emit(document, form_of(context, output), lambda: _explain_table(document))
+
+
+def status(
+    context: typer.Context,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on until Ctrl-C.")] = False,
+    config: Config = None,
+    output: Output = None,
+) -> None:
+    """Show where every component stands, who set what, and what is wrong; from the store alone."""
+    settings = settings_of(context, config)
+    form = form_of(context, output)
+    asyncio.run(_watch(settings, form) if watch else _status(settings, form))
+
+
+def schema(what: Annotated[Literal["settings", "rules"], typer.Argument(metavar="settings|rules")]) -> None:
+    """Print the JSON Schema of config.yaml or of a rule file, for editors."""
+    put(orjson.dumps(json_schema(what), option=orjson.OPT_INDENT_2).decode())
+
+
+def facts_of(settings: Settings, folder: Path | None) -> Facts:
+    """Return what is live; from the rule files when a folder is given, or when the store cannot say."""
+    if folder is not None:
+        return Facts(rules_in(folder))
+
+    async def read() -> Facts:
+        async with at_desk(settings) as desk:
+            return await desk.reader.facts()
+
+    try:
+        facts = asyncio.run(read())
+        why = facts.fault or "the store has no rules yet"
+    except StoreError as error:
+        facts, why = Facts(None), str(error)
+    if facts.rules is not None:
+        return facts
+    say(f"{why}\nthis is what the rule files in {settings.rules} say:")
+    return Facts(rules_in(settings.rules), facts.emergencies, facts.replicas)
+
+
+def rules_in(folder: Path) -> RuleSet:
+    """Return the rules that a folder makes; raises ConfigError with every problem of it."""
+    return rules_of(good_folder(folder), epoch="files", who="files", why="", at="1970-01-01T00:00:00Z")
+
+
+def situations_of(table: Table, facts: Facts) -> list[Situation]:
+    """Return what stands against each component as far as the store knows: emergencies; breakers are a replica's own."""
+    sides = interpret(facts.emergencies, {each.name: each.rules for each in table.components}).sides
+    return [Situation(emergency=sides[each.name]) if each.name in sides else CALM for each in table.components]
+
+
+async def _status(settings: Settings, form: Format) -> None:
+    async with at_desk(settings) as desk:
+        document = status_document(await desk.reader.facts())
+    emit(document, form, lambda: _status_table(document))
+
+
+async def _watch(settings: Settings, form: Format) -> None:
+    """Show it again and again; a store that is away is said and tried again."""
+    while True:
+        try:
+            if form is Format.TABLE:
+                _clear()
+            await _status(settings, form)
+        except StoreError as error:
+            say(f"banyan: {error}")
+        await asyncio.sleep(EVERY_S)
+
+
+def _unclaimed(replica: Any) -> Sequence[Any]:
+    facts = replica.get("facts")
+    listed = facts.get("unclaimed") if isinstance(facts, dict) else None
+    return [each for each in listed if isinstance(each, list)] if isinstance(listed, list) else []
+
+
+def _clear() -> None:
+    from proxy.cli.tables import clear
+
+    clear()
+
+
+def _status_table(document: dict[str, Any]) -> None:
+    from proxy.cli.tables import put_status
+
+    put_status(document)
+
+
+def _routes_table(document: dict[str, Any]) -> None:
+    from proxy.cli.tables import put_routes
+
+    put_routes(document)
+
+
+def _explain_table(document: dict[str, Any]) -> None:
+    from proxy.cli.tables import put_explanation
+
+    put_explanation(document)

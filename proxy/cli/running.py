@@ -1,0 +1,50 @@
+"""
+`banyan run`: settings in, the house running, exit code out.
+
+Imports neither typer nor rich nor httpx: they would cost every gateway memory and time for nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class PlainRun:
+    """`banyan run` with nothing but an optional configuration file."""
+
+    config: Path | None
+
+
+def plain_run(arguments: Sequence[str]) -> PlainRun | None:
+    """Recognise `run` and `-c FILE` in any order; None for everything else, which is typer's to answer or refuse."""
+    rest = list(arguments)
+    config: Path | None = None
+    seen_run = False
+    while rest:
+        word = rest.pop(0)
+        if word == "run" and not seen_run:
+            seen_run = True
+        elif word in ("-c", "--config") and rest and config is None:
+            config = Path(rest.pop(0))
+        elif word.startswith("--config=") and config is None:
+            config = Path(word.removeprefix("--config="))
+        else:
+            return None
+    return PlainRun(config) if seen_run else None
+
+
+def run(config: Path | None) -> int:
+    """Run the gateway until it is told to stop; returns its exit code. Raises ConfigError for invalid settings."""
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # structlog would load it (4 MB) for a console
+    from proxy.config import find_config, load_settings
+
+    path = find_config(config, os.environ, Path.cwd())
+    settings = load_settings(path, os.environ)
+    from proxy.app import run as run_house
+
+    return run_house(settings, path)

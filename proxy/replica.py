@@ -1,0 +1,202 @@
+"""
+One running replica as the others see it: what it applies, whether it is ready, and what it says of itself.
+
+The app fills it with its parts; the admin listener reads it. Turns a change of the store's state into the table and
+the situations that the gateway plans by: one assignment, from within the event loop.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Mapping, Sequence
+
+from proxy.core.breaker import Breaker, State
+from proxy.core.plan import PlanDefaults, Situation, Table, compile_table
+from proxy.core.rules import RuleSet, Side
+from proxy.core.stats import Counters
+from proxy.core.status import heartbeat_facts
+from proxy.gateway.breakers import Trip
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.records import Records
+from proxy.rulefiles import read_folder
+from proxy.settings import Settings
+from proxy.store.events import Events, stamp
+from proxy.store.fleet import Fleet, Heartbeat
+from proxy.store.follower import Follower
+from proxy.store.holding import Source
+from proxy.store.holding import State as StoreState
+from proxy.wire.listener import Listener
+from proxy.wire.wheel import Wheel
+from proxy.workers.changes import Changes
+from proxy.workers.edits import rules_of
+from proxy.workers.emergencyfile import EmergencyFile
+from proxy.workers.files import FileFollower, FilesState
+from proxy.workers.status import Reader
+
+
+def new_replica_id() -> str:
+    """Return a name for this process that no other one has: host, pid, and chance."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+def plan_defaults(settings: Settings) -> PlanDefaults:
+    """Return what the settings say about plans."""
+    return PlanDefaults(
+        legacy=settings.timeouts_of(Side.LEGACY),
+        modern=settings.timeouts_of(Side.MODERN),
+        ambiguous_paths=settings.ambiguous_paths,
+        validators=settings.validators,
+    )
+
+
+class Replica:
+    """The running process (the House of `admin`). Owns nothing: the app opens and closes its parts."""
+
+    gateway: Gateway
+    follower: Follower
+    files: FileFollower
+    listener: Listener
+    wheel: Wheel
+    changes: Changes
+    reader: Reader
+
+    def __init__(self, settings: Settings, build: str, replica_id: str, events: Events, fleet: Fleet) -> None:
+        self.settings = settings
+        self.build = build
+        self.id = replica_id
+        self.events = events
+        self.fleet = fleet
+        self.trips: Counters[tuple[str, str, str]] = Counters(("other", "other", "other"))
+        self.emergency_file: EmergencyFile | None = None
+        self.ports: dict[str, tuple[str, int]] = {}
+        self.draining = False
+        self._started = stamp(time.time())
+        self._defaults = plan_defaults(settings)
+        self._compiled: RuleSet | None = None
+
+    # What changes the plans
+
+    def follow(self, state: StoreState) -> None:
+        """Plan by another state of the store from the next request on."""
+        table = self.gateway.table
+        if state.held is not self._compiled:
+            table = compile_table(state.held, self._defaults)
+            self._compiled = state.held
+        self.gateway.follow(table, state.sides, self._store_lost(state))
+        self.fleet.poke()
+        if state.connected:
+            self.files.poke()
+
+    def tripped(self, trip: Trip) -> None:
+        """Tell of a breaker that changed its state."""
+        if trip.state is State.OPEN:
+            self.trips.add((trip.component, trip.side.value, trip.cause.value))
+        facts = {"side": trip.side.value, "cause": trip.cause.value}
+        self.events.append(f"breaker_{trip.state}", trip.component, why=f"{trip.side}: {trip.cause}", **facts)
+        self.fleet.poke()
+
+    def files_changed(self, state: FilesState) -> None:
+        """Take what the files make as the last resort, and let the others know of what is refused."""
+        self.follower.offer_files(state.rules)
+        self.fleet.poke()
+
+    def offer_files(self) -> None:
+        """Take the files as they are before the store was asked for the first time."""
+        folder = read_folder(self.settings.rules)
+        rules = rules_of(folder, epoch="files", who=self.id, why="files", at=self._started)
+        self.follower.offer_files(rules)
+
+    def held_from_store(self) -> RuleSet | None:
+        """Return the rules in force if they came from the store or a snapshot of it, not from files alone."""
+        state = self.follower.state
+        return state.held if state.source in (Source.STORE, Source.SNAPSHOT) else None
+
+    def _store_lost(self, state: StoreState) -> bool:
+        """Whether nobody knows what is published: a cold start from files alone."""
+        if self.settings.cold_start == "trust-files" or state.read_once:
+            return False
+        return state.source in (Source.FILES, Source.NONE)
+
+    # What admin reads
+
+    @property
+    def state(self) -> StoreState:
+        """What this process holds, and what it knows of the store."""
+        return self.follower.state
+
+    @property
+    def age_s(self) -> float | None:
+        """How long ago the store was read last, None if it never was."""
+        return self.follower.age_s
+
+    @property
+    def table(self) -> Table:
+        """The compiled rules in force."""
+        return self.gateway.table
+
+    @property
+    def situations(self) -> Sequence[Situation]:
+        """What stands against each component of `table`, in its order."""
+        return self.gateway.breakers.situations
+
+    @property
+    def records(self) -> Records:
+        """The counts of the gateway."""
+        return self.gateway.records
+
+    @property
+    def breakers(self) -> Mapping[tuple[str, Side], Breaker]:
+        """The breakers by component and side."""
+        return self.gateway.breakers.breakers
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self.listener.clients)
+
+    def troubles(self) -> tuple[str, ...]:
+        """What this replica does not take as it stands, and why."""
+        state = self.follower.state
+        found = [alarm.why for alarm in state.alarms]
+        found += [f"{each.component}: {each.problem}" for each in self.files.state.refused]
+        if self.files.state.waiting:
+            found.append(f"edits of rule files wait: {self.files.state.waiting}")
+        if self.emergency_file is not None and self.emergency_file.problem:
+            found.append(self.emergency_file.problem)
+        return tuple(found)
+
+    def heartbeat(self) -> Heartbeat:
+        """Return what this replica says of itself to the others."""
+        state = self.follower.state
+        held = state.held
+        skew = {name: busiest.share() for name, busiest in self.records.sticky.items() if busiest.total >= 100}
+        unclaimed = [(path.decode("latin-1"), count) for path, count in self.records.unclaimed.top(20)]
+        return Heartbeat(
+            id=self.id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            build=self.build,
+            started=self._started,
+            at=stamp(time.time()),
+            version=held.version if held is not None else 0,
+            epoch=held.epoch if held is not None else "",
+            source=state.source.value,
+            lag_s=round(self.follower.age_s or 0.0, 3),
+            emergencies={name: each.raw for name, each in state.emergencies.items()},
+            refusals=self.troubles(),
+            breakers=tuple(f"{name}/{side}" for (name, side), each in self.breakers.items() if each.avoided),
+            facts=heartbeat_facts(
+                connected=state.connected,
+                alarms=state.alarms,
+                refused=self.files.state.refused,
+                skew=skew,
+                unclaimed=unclaimed,
+            ),
+        )
+
+    def addresses(self) -> dict[str, str]:
+        """Return where this replica listens, by listener."""
+        return {name: f"{host}:{port}" for name, (host, port) in self.ports.items()}

@@ -1,0 +1,212 @@
+"""
+Live values brought back into rule files: only what differs is touched, comments and order stay.
+
+The only room that knows ruamel.yaml. What it writes is read again with our own reader before it replaces a file, so
+that the worst that can happen is that a file stays as it is.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+from proxy import yamlfile
+from proxy.core.errors import ConfigError, NotAllowed
+from proxy.core.merge import ABSENT, Edit, apply_edits
+
+
+class _Writer(RoundTripRepresenter):
+    """Writes nothing as `null`, not as the empty text that ruamel takes for it."""
+
+
+_Writer.add_representer(type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null"))
+
+_BOM = "\ufeff"
+_LIST_UNDER_KEY = re.compile(r"^( *)[^\s#-][^\n]*:[ ]*(?:#[^\n]*)?\n(?:\s*#[^\n]*\n|\s*\n)*( *)- ", re.MULTILINE)
+_KEY_UNDER_KEY = re.compile(r"^[^\s#-][^\n]*:[ ]*(?:#[^\n]*)?\n(?:\s*#[^\n]*\n|\s*\n)*( +)[^\s#-]", re.MULTILINE)
+
+
+def write_back(path: Path, edits: Iterable[Edit]) -> bool:
+    """
+    Write the new values of `edits` into the rule file at `path`, all or nothing; say whether it changed.
+
+    Raises ConfigError when the file is no YAML to begin with, NotAllowed when it cannot be written or cannot be
+    edited by machine; it is as it was then.
+    """
+    target = path.resolve()
+    try:
+        with target.open(encoding="utf-8", newline="") as opened:
+            text = opened.read()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise NotAllowed(f"{path.name} cannot be read: {getattr(exc, 'strerror', None) or 'it is not UTF-8'}") from exc
+    after = edited(text, edits, path.name)
+    if after == text:
+        return False
+    _replace(target, after)
+    return True
+
+
+def write_new(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a rule file for a component that has none; raises NotAllowed when it cannot be written or is there."""
+    if path.exists():
+        raise NotAllowed(f"{path.name} is there already")
+    _replace(path, _dumped(_as_yaml(values), ""))
+
+
+def edited(text: str, edits: Iterable[Edit], file: str) -> str:
+    """Return the text of a rule file with the new values of `edits` in it; raises as `write_back` does."""
+    document = yamlfile.parse(text, file)
+    if document.problems:
+        raise ConfigError(document.problems)
+    changes = tuple(edits)
+    values = document.values if isinstance(document.values, dict) else {}
+    expected = apply_edits(values, changes)
+    if expected == values:
+        return text
+    plain = text.removeprefix(_BOM).replace("\r\n", "\n")
+    tree = _round_trip(plain).load(plain)
+    tree = tree if isinstance(tree, CommentedMap) else CommentedMap()
+    for edit in changes:
+        _take_out(tree, edit.path) if edit.new is ABSENT else _put_in(tree, edit)
+    after = _with_comments(plain, _dumped(tree, plain))
+    if yamlfile.parse(after, file).values != expected:
+        raise NotAllowed(f"{file} cannot be edited by machine (it uses anchors, or a form of its own); edit it by hand")
+    after = after.replace("\n", "\r\n") if "\r\n" in text else after
+    return _BOM + after if text.startswith(_BOM) else after
+
+
+def _round_trip(text: str) -> YAML:
+    """Return a reader and writer that indents as the text does."""
+    yaml = YAML()
+    yaml.Representer = _Writer
+    yaml.preserve_quotes = True
+    yaml.width = 10_000
+    below = _KEY_UNDER_KEY.search(text)
+    items = _LIST_UNDER_KEY.search(text)
+    offset = len(items[2]) - len(items[1]) if items else 0
+    yaml.indent(mapping=len(below[1]) if below else 2, sequence=offset + 2, offset=offset)
+    return yaml
+
+
+def _dumped(tree: Any, like: str) -> str:
+    written = io.StringIO()
+    _round_trip(like).dump(tree, written)
+    return written.getvalue()
+
+
+def _put_in(tree: CommentedMap, edit: Edit) -> None:
+    for key in edit.path[:-1]:
+        below = tree.get(key)
+        if not isinstance(below, CommentedMap):
+            below = tree[_word(key)] = CommentedMap()
+        tree = below
+    key = edit.path[-1]
+    if edit.new == {} and isinstance(tree.get(key), CommentedMap):
+        return None
+    value = _as_yaml(edit.new)
+    before = tree.get(key)
+    if isinstance(value, CommentedSeq):
+        if isinstance(before, CommentedSeq) and not before.fa.flow_style():
+            return _change_items(before, value)
+        value.fa.set_flow_style()
+    tree[key if key in tree else _word(key)] = value
+    return None
+
+
+def _change_items(items: CommentedSeq, new: CommentedSeq) -> None:
+    """Make one list into another item by item, so that each that stays keeps its comment."""
+    for index, item in enumerate(new):
+        while index < len(items) and items[index] != item and item in items[index:]:
+            del items[index]
+        if index == len(items) or items[index] != item:
+            items.insert(index, item)
+    del items[len(new) :]
+
+
+def _take_out(tree: CommentedMap, path: tuple[str, ...]) -> None:
+    parents = [tree]
+    for key in path[:-1]:
+        below = parents[-1].get(key)
+        if not isinstance(below, CommentedMap):
+            return
+        parents.append(below)
+    parents[-1].pop(path[-1], None)
+    for depth in range(len(parents) - 1, 0, -1):
+        if parents[depth] or (depth == 2 and path[0] == "routes"):
+            return
+        del parents[depth - 1][path[depth - 1]]
+
+
+def _with_comments(before: str, after: str) -> str:
+    """
+    Return `after` with the comment lines of `before` that got lost, each above the line that it stood above.
+
+    ruamel keeps such a comment with what stands before it, and loses it when that is taken out.
+    """
+    lines = after.split("\n")
+    block: list[str] = []
+    for line in before.split("\n"):
+        if not line.strip() or line.lstrip().startswith("#"):
+            block.append(line)
+            continue
+        _put_back(block, line, lines)
+        block = []
+    _put_back(block, None, lines)
+    return "\n".join(lines)
+
+
+def _put_back(block: list[str], below: str | None, lines: list[str]) -> None:
+    lost = [line for line in block if line.strip() and line not in lines]
+    if not lost:
+        return
+    whole = all(line in lost for line in block if line.strip())
+    key = below.split(":")[0] if below is not None else None
+    at = next((n for n, line in enumerate(lines) if key is not None and line.split(":")[0] == key), len(lines) - 1)
+    lines[at:at] = block if whole and key is not None else lost
+
+
+def _as_yaml(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        made = CommentedMap({_word(key): _as_yaml(below) for key, below in value.items()})
+        if not made:
+            made.fa.set_flow_style()
+        return made
+    if isinstance(value, list | tuple):
+        return CommentedSeq([_as_yaml(each) for each in value])
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return _word(value) if isinstance(value, str) else value
+
+
+def _word(text: str) -> str:
+    """Return a word so that it is read as one: quoted if it would be taken for a number, or could be."""
+    plain = yamlfile.parse(text, "").values == text and not yamlfile.parse(text, "").problems
+    return text if plain else DoubleQuotedScalarString(text)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put the text in place of the file at once, with the file's own mode; the watcher sees it whole or not at all."""
+    temporary = ""
+    try:
+        mode = path.stat().st_mode & 0o7777 if path.exists() else 0o644
+        handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as opened:
+            opened.write(text)
+            opened.flush()
+            os.fchmod(handle, mode)
+            os.fsync(handle)
+        os.replace(temporary, path)
+    except OSError as exc:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise NotAllowed(f"{path.name} cannot be written: {exc.strerror or exc}") from exc

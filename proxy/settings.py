@@ -1,0 +1,259 @@
+"""
+What `config.yaml` may say: names, types, defaults and limits of every setting.
+
+Values only: nothing here reads a file, the environment or a clock; `config.py` does. Defaults stand here and nowhere
+else. What is not built yet is refused here, in so many words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
+
+from proxy.addresses import (
+    EMBEDDED,
+    checked_field_name,
+    checked_field_value,
+    checked_listen,
+    checked_namespace,
+    checked_network,
+    checked_side_path,
+    checked_side_url,
+    checked_store,
+    checked_via,
+    host_port,
+    is_loopback,
+)
+from proxy.core.model import Frozen, Items, Side, Timeouts, TimeoutsOverride, overlay
+from proxy.core.problems import Location, dotted
+from proxy.core.scalars import PositiveSeconds, Seconds
+
+
+def _unshown(value: object) -> object:
+    """Anything but text is refused before pydantic would print it."""
+    if not isinstance(value, str | SecretStr | None):
+        raise ValueError("should be text; quote it")
+    return value
+
+
+def _secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if not text or not text.isascii() or not text.isprintable() or any(c in text for c in " ;,"):
+        raise ValueError("should be printable ASCII without spaces, `;` and `,`")
+    return secret
+
+
+def _single_process(count: int) -> int:
+    if count > 1:
+        raise ValueError(f"more than one process is not built yet; should be 1, is {count}")
+    return count
+
+
+def _no_tls(value: object) -> None:
+    if value is not None:
+        raise ValueError("TLS to a side is not built yet; leave it out")
+
+
+Listen = Annotated[str, AfterValidator(checked_listen)]
+SidePath = Annotated[str, AfterValidator(checked_side_path)]
+SideUrl = Annotated[str, AfterValidator(checked_side_url)]
+FieldName = Annotated[str, AfterValidator(checked_field_name)]
+FieldValue = Annotated[str, AfterValidator(checked_field_value)]
+Network = Annotated[str, AfterValidator(checked_network)]
+Store = Annotated[str, AfterValidator(checked_store), BeforeValidator(_unshown)]
+Secret = Annotated[SecretStr, Field(strict=False), AfterValidator(_secret), BeforeValidator(_unshown)]
+File = Annotated[Path, Field(strict=False)]  # relative to the file that says it
+
+
+class Deadlines(Timeouts):
+    """How long anything may take, in seconds: the sides (as each side and route may say too), and the clients."""
+
+    client_head_s: PositiveSeconds = 10.0  # from the first byte of a request's head to its end
+    client_body_idle_s: PositiveSeconds = 30.0  # between two blocks of a request's body
+
+
+class SideLimits(Frozen):
+    """How much one side is asked to bear from this replica."""
+
+    connections: Annotated[int, Field(ge=1, le=65_535)] = 1024
+
+
+class Limits(Frozen):
+    """How much of anything is taken from a client before it says 414, 431 or 400; see `core/limits.py`."""
+
+    head_bytes: Annotated[int, Field(ge=1_024, le=1_048_576)] = 65_536
+    line_bytes: Annotated[int, Field(ge=256, le=1_048_576)] = 16_384
+    head_fields: Annotated[int, Field(ge=8, le=10_000)] = 100
+    target_bytes: Annotated[int, Field(ge=256, le=1_048_576)] = 16_384
+    body_buffer_bytes: Annotated[int, Field(ge=0, le=16_777_216)] = 65_536
+
+
+class SideSettings(Frozen):
+    """One of the two applications."""
+
+    url: SideUrl
+    urls: Items[SideUrl] = ()  # instead of `url`
+    health: SidePath | None = "/healthz"
+    headers: dict[FieldName, FieldValue] = Field(default_factory=dict, repr=False)  # written into every request to it
+    timeouts: TimeoutsOverride = TimeoutsOverride()
+    tls: Annotated[object, AfterValidator(_no_tls)] = None
+    limits: SideLimits = SideLimits()
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        if len(self.urls) > 1:
+            raise ValueError("more than one address of a side is not built yet; give one url")
+        if self.urls and "url" in self.model_fields_set:
+            raise ValueError("has `url` and `urls`; give one of them")
+        return self
+
+    @property
+    def origin(self) -> str:
+        """`http://host:port`, without a slash behind it."""
+        return self.urls[0] if self.urls else self.url
+
+    @property
+    def host(self) -> str:
+        """The name or address, an IPv6 one without brackets."""
+        return urlsplit(self.origin).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The port, 80 if none is given."""
+        return urlsplit(self.origin).port or 80
+
+
+class LegacySide(SideSettings):
+    """The application that is being replaced."""
+
+    url: SideUrl = "http://127.0.0.1:9001"
+
+
+class ModernSide(SideSettings):
+    """Its replacement."""
+
+    url: SideUrl = "http://127.0.0.1:9002"
+
+
+class Sides(Frozen):
+    """Where the two applications are."""
+
+    legacy: LegacySide = LegacySide()
+    modern: ModernSide = ModernSide()
+
+
+class Probes(Frozen):
+    """The listener of /livez, /readyz and /metrics: read-only, no token."""
+
+    listen: Listen = "127.0.0.1:8082"
+
+
+class Token(Frozen):
+    """One bearer of the admin listener; the token itself comes from a variable or a file, never from here."""
+
+    name: Annotated[str, Field(min_length=1)]
+    role: Literal["viewer", "operator"]
+    env: str | None = None
+    token_file: File | None = None
+    _secret: str = PrivateAttr("")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.env is None) == (self.token_file is None):
+            raise ValueError("needs either `env`, the name of a variable, or `token_file`")
+        return self
+
+    @property
+    def secret(self) -> str:
+        """The token, once the settings are loaded; never empty then."""
+        return self._secret
+
+    def take(self, secret: str) -> None:
+        """Keep the token that `env` or `token_file` names; called once, while the settings are loaded."""
+        self._secret = secret
+
+
+class Admin(Frozen):
+    """The operator's listener: API, page and what `probes` serves."""
+
+    listen: Listen = "127.0.0.1:8081"
+    hosts: Items[str] = ()  # further names under which people reach it
+    tokens: Items[Token] = ()
+
+
+class Settings(Frozen):
+    """All that one replica is told once, at its start; the keys and defaults of `config.yaml`."""
+
+    listen: Listen = "127.0.0.1:8080"
+    probes: Probes = Probes()
+    admin: Admin = Admin()
+    sides: Sides = Sides()
+    store: Annotated[str, AfterValidator(checked_store), BeforeValidator(_unshown), Field(repr=False)] = EMBEDDED
+    store_file: File | None = None
+    namespace: Annotated[str, AfterValidator(checked_namespace)] = "banyan"
+    single: bool = False
+    data_dir: File = Path(".banyan")
+    rules: File = Path("rules")
+    processes: Annotated[int, Field(ge=1, le=256), AfterValidator(_single_process)] = 1
+    trusted_proxies: Items[Network] = ()
+    via_name: Annotated[str, AfterValidator(checked_via)] = "banyan"
+    timeouts: Deadlines = Deadlines()
+    limits: Limits = Limits()
+    pre_drain_s: Seconds = 0.0
+    drain_s: Seconds = 30.0
+    expose: bool = True
+    access_log: bool = True  # one JSON line a request on stdout
+    force_secret: Secret | None = None
+    force_secret_file: File | None = None
+    live_changes: Literal["all", "emergency_only"] = "all"
+    cold_start: Literal["refuse-writes", "trust-files"] = "refuse-writes"
+    ambiguous_paths: Literal["legacy", "refuse"] = "legacy"
+    validators: Literal["primary", "pass"] = "primary"
+    emergency_file: File | None = None
+
+    def side(self, side: Side) -> SideSettings:
+        """Return where `side` is and how it is talked to."""
+        return self.sides.legacy if side is Side.LEGACY else self.sides.modern
+
+    def timeouts_of(self, side: Side) -> Timeouts:
+        """Return the deadlines of one try on `side`: its own where it has some, else the general ones."""
+        general = Timeouts.model_validate(self.timeouts.model_dump(include=set(Timeouts.model_fields)))
+        return overlay(general, self.side(side).timeouts)
+
+
+def contradictions(settings: Settings) -> Iterator[tuple[Location, str]]:
+    """Yield what is wrong with settings that are each right: (path, sentence)."""
+    yield from _same_port(settings)
+    admin = settings.admin
+    if not is_loopback(host_port(admin.listen)[0]) and not admin.tokens:
+        yield ("admin", "listen"), f"{admin.listen} is open to others: add `admin.tokens`, or listen on 127.0.0.1"
+    for side in Side:
+        if _is_self(settings, settings.side(side)):
+            yield ("sides", side.value, "url"), "is where the gateway itself listens; give the application's address"
+    names = [token.name for token in admin.tokens]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield ("admin", "tokens", index, "name"), f"`{name}` stands here twice; each token needs a name of its own"
+
+
+def _same_port(settings: Settings) -> Iterator[tuple[Location, str]]:
+    taken: dict[tuple[str, int], Location] = {}
+    listeners: dict[Location, str] = {
+        ("listen",): settings.listen,
+        ("probes", "listen"): settings.probes.listen,
+        ("admin", "listen"): settings.admin.listen,
+    }
+    for path, listen in listeners.items():
+        first = taken.setdefault(host_port(listen), path)
+        if first != path and host_port(listen)[1]:
+            yield path, f"{listen} is taken by `{dotted(first)}`; give it a port of its own"
+
+
+def _is_self(settings: Settings, side: SideSettings) -> bool:
+    host, port = host_port(settings.listen)
+    everywhere = host in ("0.0.0.0", "::") and is_loopback(side.host)
+    return side.port == port and (side.host == host or everywhere)

@@ -1,0 +1,143 @@
+"""
+The jobs: what is measured, in which order, and how often.
+
+Rounds go around all proxies, and each starts anew in each round: whatever else the machine does in a minute then
+meets all of them, and none profits from a lucky start. Another job is one more function in JOBS.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.bench import banyan
+from tests.bench.figures import Figures
+from tests.bench.load import BROWSER, LARGE, PLAIN, Load, affordable, idle_connections, run
+from tests.bench.peers import Command
+from tests.bench.processes import NotReady, Running, busy_s, free_ports, request
+from tests.bench.site import BODY, LARGE_BYTES, LARGE_PATH, Site
+
+IDLE_CONNECTIONS = 8_000
+FIRST_CONNECTIONS = 32  # what these take is taken once and for all, and does not count for each
+STARTS = 7
+SETTLE_S = 1.0
+WARM_UP_S = 1
+FEW_ROUTES, MANY_ROUTES = 10, 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One benchmark: the proxies to measure, how long, and where the figures go."""
+
+    site: Site
+    proxies: Mapping[str, Command]
+    rounds: int
+    seconds: int  # of load for each figure of a round
+    figures: Figures
+    say: Callable[[str], None]
+
+    def start(self, name: str, command: Command) -> tuple[Running, int]:
+        """Start a proxy alone on its CPU; the caller leaves it. Not ready yet."""
+        port = free_ports(1)[0]
+        env = banyan.environment() | {"GOMAXPROCS": "1"}
+        return Running(name, command(self.site, port), self.site.proxy_cpu, self.site.folder, env), port
+
+    def record(self, job: str, unit: str, proxy: str, value: float, remark: str = "") -> None:
+        self.figures.add(job, unit, proxy, value)
+        self.say(f"{job}: {proxy} {value:.4g} {unit}{remark}")
+
+
+def plain(bench: Bench) -> None:
+    """CPU time of one small GET, with 1 and with 12 header fields."""
+    cost(bench, bench.proxies, (PLAIN, BROWSER))
+
+
+def large(bench: Bench) -> None:
+    """CPU time of an answer of 1 MiB."""
+    cost(bench, bench.proxies, (LARGE,))
+
+
+def routes(bench: Bench) -> None:
+    """CPU time of one small GET with 10 and with 1,000 routes."""
+    sizes = [banyan.Gateway(f"banyan {count} routes", count) for count in (FEW_ROUTES, MANY_ROUTES)]
+    cost(bench, {gateway.name: gateway for gateway in sizes}, (PLAIN,), job="routes, 1 field")
+
+
+def cost(bench: Bench, proxies: Mapping[str, Command], loads: Sequence[Load], job: str | None = None) -> None:
+    for number in range(bench.rounds):
+        for name, command in proxies.items():
+            running, port = bench.start(name, command)
+            with running:
+                running.ready(port, "/api/users/1")
+                check_answers(name, port)
+                if number == 0 and isinstance(command, banyan.Gateway):
+                    banyan.check_both_sides(port)
+                for load in loads:
+                    cost_of(bench, running, port, load, job or load.name)
+
+
+def cost_of(bench: Bench, running: Running, port: int, load: Load, job: str) -> None:
+    site = bench.site
+    run(load, port, WARM_UP_S, site.load_cpu, site.folder)
+    cpu_s, everyone_s = running.cpu_s(), busy_s(site.proxy_cpu)
+    traffic = run(load, port, bench.seconds, site.load_cpu, site.folder)
+    cpu_s, everyone_s = running.cpu_s() - cpu_s, busy_s(site.proxy_cpu) - everyone_s
+    failed = traffic.failed or (load is LARGE and traffic.bytes < traffic.requests * LARGE_BYTES)
+    bench.figures.failed[running.name] = bench.figures.failed.get(running.name, 0) + int(failed)
+    if not traffic.requests:
+        raise NotReady(f"{running.name} answered nothing within {bench.seconds} s")
+    own_pct, others_pct = (100 * busy / traffic.seconds for busy in (cpu_s, max(0.0, everyone_s - cpu_s)))
+    remark = f"  {traffic.requests / traffic.seconds:,.0f}/s  p50 {traffic.p50_ms:.2f} ms  p99 {traffic.p99_ms:.2f} ms"
+    remark += f"  its CPU: {own_pct:.0f} %, others {others_pct:.0f} %" + ("  FAILED REQUESTS" if failed else "")
+    bench.record(job, "µs", running.name, cpu_s / traffic.requests * 1e6, remark)
+
+
+def check_answers(name: str, port: int) -> None:
+    """NotReady unless small and large answers come through whole: a fast wrong proxy is not measured."""
+    small, big = request(port, "/api/users/1"), request(port, LARGE_PATH)
+    if BODY.encode() not in small or len(big) < LARGE_BYTES:
+        raise NotReady(f"{name} does not pass the answers on as they are: {small[:200]!r}, {len(big)} bytes of 1 MiB")
+
+
+def start(bench: Bench) -> None:
+    """Seconds from the start of the process until it is ready and serves; the store is there already."""
+    gateway = banyan.Gateway()
+    for _ in range(STARTS):
+        port, probes, admin = free_ports(3)
+        command = gateway.command(bench.site, port, probes, admin)
+        site, env = bench.site, banyan.environment()
+        with Running(gateway.name, command, site.proxy_cpu, site.folder, env) as running:
+            ready_s = max(running.ready(probes, "/readyz"), running.ready(port, "/api/users/1"))
+            bench.record("start to ready", "s", gateway.name, ready_s)
+
+
+def memory(bench: Bench) -> None:
+    """Resident memory when idle, and what each of thousands of idle keep-alive connections adds to it."""
+    count = affordable(IDLE_CONNECTIONS)
+    if count < IDLE_CONNECTIONS:
+        bench.say(f"only {count} connections: the limit of open files is too low for {IDLE_CONNECTIONS}")
+    os.sched_setaffinity(0, {bench.site.load_cpu})
+    for name, command in bench.proxies.items():
+        running, port = bench.start(name, command)
+        with running:
+            running.ready(port, "/api/users/1")
+            running.idle(SETTLE_S)
+            idle_kb = running.rss_kb()
+            bench.record("memory, idle", "MB", name, idle_kb / 1024)
+            with idle_connections(port, FIRST_CONNECTIONS):
+                running.idle(SETTLE_S)
+                before_kb = running.rss_kb()
+                with idle_connections(port, count):
+                    running.idle(SETTLE_S)
+                    each_kb = (running.rss_kb() - before_kb) / count
+            bench.record("memory per idle connection", "KB", name, each_kb, f"  with {count:,} of them")
+
+
+JOBS: dict[str, Callable[[Bench], None]] = {
+    "plain": plain,
+    "large": large,
+    "routes": routes,
+    "start": start,
+    "memory": memory,
+}

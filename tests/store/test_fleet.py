@@ -1,0 +1,87 @@
+"""The fleet: who beats is there, who stops is gone, whatever else stands under the names."""
+
+from __future__ import annotations
+
+import asyncio
+
+from proxy.store.fleet import Fleet, Heartbeat
+from proxy.store.link import Link
+from tests.store.servers import Server
+from tests.waiting import until
+
+FULL = Heartbeat(
+    id="r1",
+    host="h",
+    pid=7,
+    build="0.1.0",
+    started="s",
+    at="t",
+    version=41,
+    epoch="e",
+    source="store",
+    lag_s=0.5,
+    emergencies={"users": "legacy"},
+    refusals=("users.yaml:2:9: weight",),
+    breakers=("users/modern",),
+    facts={"connected": True},
+)
+
+
+async def test_a_heartbeat_is_read_as_it_was_sent(server: Server, link: Link):
+    await Fleet(link).beat(FULL)
+
+    assert await Fleet(link).replicas() == (FULL,)
+    assert 0 < await server.redis.ttl("banyan:replica:r1") <= 10
+
+
+async def test_replicas_are_sorted_and_leave(link: Link):
+    fleet = Fleet(link)
+    assert await fleet.replicas() == ()
+    for name in ("b", "a", "c"):
+        await fleet.beat(Heartbeat(name))
+    await fleet.leave("b")
+
+    assert [each.id for each in await fleet.replicas()] == ["a", "c"]
+
+
+async def test_only_replicas_of_ours_are_counted(server: Server, link: Link):
+    await server.redis.set("banyan:replica:x", "no json")
+    await server.redis.set("banyan:replica:y", "[1]")
+    await server.redis.lpush("banyan:replica:z", "1")
+    await server.redis.set("banyan:replica:new", '{"id": "other", "version": 3, "what_is_this": 1, "refusals": ["a"]}')
+
+    assert await Fleet(link).replicas() == (Heartbeat("new", version=3, refusals=("a",)),)
+
+
+async def test_the_highest_version_of_an_epoch(link: Link):
+    fleet = Fleet(link)
+    assert await fleet.highest("e") == 0
+    for name, version, epoch in (("a", 3, "e"), ("b", 5, "e"), ("c", 9, "other")):
+        await fleet.beat(Heartbeat(name, version=version, epoch=epoch))
+
+    assert await fleet.highest("e") == 5
+
+
+async def test_it_beats_at_once_when_poked(link: Link):
+    fleet, version = Fleet(link, beat_s=600), 1
+    beating = asyncio.create_task(fleet.run(lambda: Heartbeat("r1", version=version)))
+
+    async def applied() -> bool:
+        return await fleet.highest("") == version
+
+    await until(applied)
+    version = 2
+    fleet.poke()
+    await until(applied)
+    beating.cancel()
+
+
+async def test_it_goes_on_beating_when_the_store_comes_back(server: Server, link: Link):
+    fleet = Fleet(link, beat_s=0.05)
+    beating = asyncio.create_task(fleet.run(lambda: Heartbeat("r1")))
+    await until(fleet.replicas)
+    server.kill()
+    await server.start()
+
+    await until(fleet.replicas, 20)
+    beating.cancel()

@@ -1,0 +1,100 @@
+"""Looks: all of one moment, nothing sent twice, every emergency found."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.core.adopt import Missing, Refusal, Refused, Value
+from proxy.core.emergency import Emergency
+from proxy.core.errors import StoreError
+from proxy.core.rules import Side, dump_rule_set
+from proxy.store.link import Link
+from proxy.store.view import View, judged
+from tests.store.documents import rules
+from tests.store.servers import Server
+
+
+async def test_a_look_has_rules_and_emergencies_and_who_answered(server: Server, link: Link):
+    await server.redis.set("banyan:rules", dump_rule_set(rules(3)))
+    await server.redis.set("banyan:emergency:users", "legacy")
+
+    look = await View(link).look()
+    assert look.found.rule_set == rules(3)
+    assert look.emergencies == {"users": Emergency(Side.LEGACY, "legacy")}
+    assert look.run_id == await link.run_id()
+    assert look.role == "master"
+
+
+async def test_an_empty_store_is_missing(link: Link):
+    look = await View(link).look(["users"])
+    assert (look.found.read, look.found.rule_set, look.emergencies) == (Missing(), None, {})
+
+
+async def test_rules_that_are_known_are_neither_sent_nor_read_again(server: Server, link: Link):
+    await server.redis.set("banyan:rules", dump_rule_set(rules(3, **{f"c{n}": 1 for n in range(100)})))
+    view = View(link)
+    first = (await view.look()).found
+    before = (await server.redis.info("stats"))["total_net_output_bytes"]
+
+    assert all([(await view.look()).found is first for _ in range(20)])
+    assert (await server.redis.info("stats"))["total_net_output_bytes"] - before < 30_000
+    assert await view.rules() is first
+
+    await server.redis.set("banyan:rules", dump_rule_set(rules(4)))
+    assert (await view.look()).found.rule_set == rules(4)
+
+
+async def test_a_mistyped_emergency_is_found_in_a_store_full_of_other_keys(server: Server, link: Link):
+    await server.redis.mset({f"other:{n}": "1" for n in range(5_000)})
+    await server.redis.set("banyan:emergency:user", "legacy")
+    view = View(link)
+    looks = [await view.look(["users"]) for _ in range(10)]
+
+    found = ["user" in look.emergencies for look in looks]
+    assert found == sorted(found)  # once found, it stays
+    assert found[-1]
+    await server.redis.delete("banyan:emergency:user")
+    assert (await view.look()).emergencies == {}
+
+
+async def test_a_pushed_name_is_looked_at_next_even_if_it_came_during_a_look(server: Server, link: Link):
+    await server.redis.mset({f"other:{n}": "1" for n in range(5_000)})
+    view = View(link)
+    await server.redis.set("banyan:emergency:pushed", "legacy")
+    looking = asyncio.create_task(view.look())
+    await asyncio.sleep(0)
+    view.expect(["pushed"])
+    await looking
+
+    assert "pushed" in (await view.look()).emergencies
+
+
+async def test_a_failed_look_forgets_no_name(server: Server, link: Link):
+    await server.redis.mset({f"other:{n}": "1" for n in range(5_000)})
+    await server.redis.set("banyan:emergency:typo", "legacy")
+    view = View(link)
+    view.expect(["typo"])
+    await link.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no")
+    server.hang()
+    with pytest.raises(StoreError):
+        await view.look()
+    server.go_on()
+
+    assert "typo" in (await view.look()).emergencies
+
+
+async def test_names_are_bounded(server: Server, link: Link):
+    await server.redis.mset({f"banyan:emergency:{n}": "legacy" for n in range(1_500)})
+    view = View(link)
+    for _ in range(5):
+        assert len((await view.look(["users"])).emergencies) <= 2_100
+
+
+def test_garbage_is_never_more_than_a_refusal():
+    deep = b'{"schema":"1.0","epoch":' + b"[" * 900 + b"]" * 900 + b"}"
+    for raw in (b"", b"{", b"null", b'"x"', deep, b'{"schema": 1}', b'{"schema": "x"}', b'{"schema": true}'):
+        assert isinstance(judged("sha:1", raw, "banyan:rules"), Refused)
+    assert judged("type:list", None, "k") == Refused(Refusal.UNREADABLE, "k is a list, should be a string")
+    assert isinstance(judged("sha:1", dump_rule_set(rules()), "k"), Value)

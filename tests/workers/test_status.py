@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+import structlog
+
+from proxy.core.errors import StoreError
+from proxy.core.rules import Side
+from proxy.core.status import status_document
+from proxy.store.emergencies import Emergencies
+from proxy.store.events import Events
+from proxy.store.fleet import Fleet, Heartbeat
+from proxy.store.link import Link
+from proxy.store.rules import RuleStore
+from proxy.workers.changes import By, Changes
+from proxy.workers.status import Reader
+from tests.store.servers import Server, binaries
+from tests.workers.test_changes import file
+
+
+@pytest.fixture
+async def server():
+    server = Server(binaries()["valkey"])
+    await server.start()
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+async def link(server):
+    link = Link(server.url)
+    yield link
+    await link.close()
+
+
+def reader_of(link: Link) -> Reader:
+    events = Events(link, structlog.get_logger("banyan"), clock=lambda: 100.0)
+    return Reader(RuleStore(link), Emergencies(link), Fleet(link), events, clock=lambda: 100.0)
+
+
+async def test_status_needs_nothing_but_the_store(link):
+    changes = Changes(RuleStore(link), Emergencies(link), Fleet(link))
+    await changes.push({"users": file(weight=5)}, By("files", "seed"))
+    await changes.weight("users", 25, By("ana", "looks good"))
+    await changes.emergency("users", Side.LEGACY, By("ana", "errors"), for_s=60)
+    await Fleet(link).beat(Heartbeat("a", version=2, breakers=("users/modern",)))
+
+    facts = await reader_of(link).facts()
+
+    assert facts.at_s == 100.0
+    shown = status_document(facts)
+    users = shown["components"]["users"]
+    assert (shown["version"], users["weight"], users["reads"]["reason"]) == (2, 25, "emergency")
+    assert users["values"]["weight"]["file"] == 5
+    assert users["breakers"] == [{"replica": "a", "side": "modern"}]
+    assert [each.version for each in await reader_of(link).history(10)] == [2, 1]
+    assert [each.kind for each in await reader_of(link).events(10)] == [
+        "rules_published",
+        "rules_published",
+        "emergency_set",
+    ]
+
+
+async def test_an_empty_store_and_one_full_of_garbage_have_a_status(server, link):
+    assert (await reader_of(link).facts()).rules is None
+
+    await server.redis.set("banyan:rules", "{half")
+    facts = await reader_of(link).facts()
+
+    assert facts.rules is None
+    assert "refused" in facts.fault
+
+
+async def test_without_the_store_there_are_no_facts(server, link):
+    server.kill()
+
+    with pytest.raises(StoreError):
+        await reader_of(link).facts()
