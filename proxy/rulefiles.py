@@ -152,6 +152,7 @@ class _Reading:
     folder: Path
     defaults: yamlfile.Document = field(default_factory=lambda: yamlfile.Document({}, {}, ()))
     defaults_problems: tuple[Problem, ...] = ()
+    below: dict[str, Any] = field(default_factory=dict)  # the values of the defaults, once they are right
     expect: yamlfile.Document | None = None
     files: dict[str, RuleFile] = field(default_factory=dict)
     frozen: dict[str, Frozen] = field(default_factory=dict)
@@ -161,6 +162,8 @@ class _Reading:
             if path.stem == DEFAULTS:
                 self.defaults = yamlfile.load(path, path.name)
                 self.defaults_problems = (*self.defaults_problems, *_problems_of_defaults(self.defaults, path.name))
+                if isinstance(self.defaults.values, dict) and not self.defaults_problems:
+                    self.below = self.defaults.values
             elif path.stem == EXPECT:
                 self.expect = yamlfile.load(path, path.name)
         for path in paths:
@@ -197,8 +200,7 @@ class _Reading:
         positions = {**self.defaults.positions, **document.positions}
         values: Any = document.values
         if isinstance(values, dict):
-            below = self.defaults.values if isinstance(self.defaults.values, dict) else {}
-            values = _normal(with_defaults(below, values))
+            values = _normal(with_defaults(self.below, values))
         found = list(document.problems)
         try:
             if document.values is not None or not found:
@@ -219,10 +221,13 @@ class _Reading:
 def _problems_of_defaults(document: yamlfile.Document, file: str) -> tuple[Problem, ...]:
     """Return what is wrong with `_defaults.yaml` by itself, before any component stands over it."""
     values = document.values
-    if document.problems or values is None:
+    if values is None:
         return document.problems
     if not isinstance(values, dict):
-        return (problem(document.positions, (), file, "should be a mapping of defaults"),)
+        return (
+            *document.problems,
+            problem(document.positions, (), file, "should be a mapping of defaults"),
+        )
     wrong = [key for key in _NOT_IN_DEFAULTS if key in values]
     found = [
         Problem(place(document.positions, (key, KEY), file), key, "cannot be a default: each component has its own")
@@ -232,7 +237,8 @@ def _problems_of_defaults(document: yamlfile.Document, file: str) -> tuple[Probl
         Component.model_validate({**{k: v for k, v in values.items() if k not in wrong}, "component": "defaults"})
     except ValidationError as exc:
         found += problems_of(exc, document.positions, file, Component)
-    return tuple(found)
+    said = {each.at for each in document.problems}
+    return (*document.problems, *(each for each in found if each.at not in said))
 
 
 def _bare(name: str) -> Component | None:

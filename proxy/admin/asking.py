@@ -15,9 +15,10 @@ from typing import Any
 from pydantic import SecretStr
 
 from proxy.core.changes import BadWish
+from proxy.core.explain import explain
 from proxy.core.limits import WireLimits
 from proxy.core.messages import RequestHead
-from proxy.core.plan import NO_BUCKET, Situation, Table
+from proxy.core.plan import Situation, Table
 from proxy.core.rules import Side
 from proxy.wire.heads import Refused, read_request
 
@@ -69,12 +70,4 @@ def forced_by(head: RequestHead, secret: SecretStr | None) -> Side | None:
 
 def explained(table: Table, situations: Sequence[Situation], question: Question) -> dict[str, Any]:
     """Return the plan's fields and the three steps to it, ready for JSON."""
-    from proxy.core.explain import explain
-
-    explanation = explain(table, question.head, situations, question.forced)
-    planned = explanation.planned
-    return {
-        **planned.plan.facts(),
-        "bucket": None if planned.bucket == NO_BUCKET else planned.bucket,
-        "steps": [{"name": step.name, "text": step.text} for step in explanation.steps],
-    }
+    return explain(table, question.head, situations, question.forced).document()

@@ -18,6 +18,7 @@ import typer
 from proxy.cli.desk import at_desk
 from proxy.cli.options import Config, Expect, Output, Who, Why, by_of, form_of, settings_of
 from proxy.cli.output import emit, put, say
+from proxy.cli.tables import put_diff, put_history
 from proxy.cli.verbs import carry_out
 from proxy.core.changes import Drift, drift_of
 from proxy.core.errors import ConfigError
@@ -92,7 +93,7 @@ def diff(context: typer.Context, config: Config = None, output: Output = None) -
     document = [_drift(each, folder) for each in found]
     if not found:
         say("the files say what is live")
-    emit(document, form_of(context, output), lambda: _diff_table(document))
+    emit(document, form_of(context, output), lambda: put_diff(document))
 
 
 @rules.command()
@@ -109,7 +110,7 @@ def history(
             return await desk.reader.history(count)
 
     document = [_publication(each) for each in asyncio.run(read(settings_of(context, config)))]
-    emit(document, form_of(context, output), lambda: _history_table(document))
+    emit(document, form_of(context, output), lambda: put_history(document))
 
 
 @rules.command()
@@ -188,15 +189,3 @@ def _field(edit: Edit) -> dict[str, Any]:
 
 def _publication(publication: Publication) -> dict[str, Any]:
     return {**asdict(publication), "changes": [str(change) for change in publication.changes]}
-
-
-def _diff_table(document: list[dict[str, Any]]) -> None:
-    from proxy.cli.tables import put_diff
-
-    put_diff(document)
-
-
-def _history_table(document: list[dict[str, Any]]) -> None:
-    from proxy.cli.tables import put_history
-
-    put_history(document)

@@ -23,6 +23,7 @@ from proxy.cli.exits import INVALID
 from proxy.cli.files import good_folder
 from proxy.cli.options import Config, Output, config_of, form_of, settings_of
 from proxy.cli.output import Format, emit, put, say
+from proxy.cli.tables import clear, put_explanation, put_routes, put_status
 from proxy.config import json_schema
 from proxy.core.claims import busiest, claims_of
 from proxy.core.emergency import interpret
@@ -66,7 +67,7 @@ def routes(context: typer.Context, rules: Rules = None, config: Config = None, o
     held = facts.rules.components if facts.rules is not None else {}
     counted = [each for replica in facts.replicas for each in _unclaimed(replica)]
     document = {"routes": claims_of(held), "unclaimed": busiest(counted)}
-    emit(document, form_of(context, output), lambda: _routes_table(document))
+    emit(document, form_of(context, output), lambda: put_routes(document))
 
 
 def explain(
@@ -85,7 +86,7 @@ def explain(
     facts = facts_of(settings, rules)
     table = compile_table(facts.rules, plan_defaults(settings))
     document = explained(table, situations_of(table, facts), question)
-    emit(document, form_of(context, output), lambda: _explain_table(document))
+    emit(document, form_of(context, output), lambda: put_explanation(document))
 
 
 def status(
@@ -131,7 +132,7 @@ def rules_in(folder: Path) -> RuleSet:
 
 
 def situations_of(table: Table, facts: Facts) -> list[Situation]:
-    """Return what stands against each component as far as the store knows: emergencies; breakers are a replica's own."""
+    """Return what stands against each component as far as the store knows: emergencies, not a replica's breakers."""
     sides = interpret(facts.emergencies, {each.name: each.rules for each in table.components}).sides
     return [Situation(emergency=sides[each.name]) if each.name in sides else CALM for each in table.components]
 
@@ -139,7 +140,7 @@ def situations_of(table: Table, facts: Facts) -> list[Situation]:
 async def _status(settings: Settings, form: Format) -> None:
     async with at_desk(settings) as desk:
         document = status_document(await desk.reader.facts())
-    emit(document, form, lambda: _status_table(document))
+    emit(document, form, lambda: put_status(document))
 
 
 async def _watch(settings: Settings, form: Format) -> None:
@@ -147,7 +148,7 @@ async def _watch(settings: Settings, form: Format) -> None:
     while True:
         try:
             if form is Format.TABLE:
-                _clear()
+                clear()
             await _status(settings, form)
         except StoreError as error:
             say(f"banyan: {error}")
@@ -158,27 +159,3 @@ def _unclaimed(replica: Any) -> Sequence[Any]:
     facts = replica.get("facts")
     listed = facts.get("unclaimed") if isinstance(facts, dict) else None
     return [each for each in listed if isinstance(each, list)] if isinstance(listed, list) else []
-
-
-def _clear() -> None:
-    from proxy.cli.tables import clear
-
-    clear()
-
-
-def _status_table(document: dict[str, Any]) -> None:
-    from proxy.cli.tables import put_status
-
-    put_status(document)
-
-
-def _routes_table(document: dict[str, Any]) -> None:
-    from proxy.cli.tables import put_routes
-
-    put_routes(document)
-
-
-def _explain_table(document: dict[str, Any]) -> None:
-    from proxy.cli.tables import put_explanation
-
-    put_explanation(document)

@@ -1,8 +1,7 @@
 """
 What a command prints: data to stdout as a table, JSON or YAML; talk to stderr.
 
-Data goes out whole and once. Tables are drawn by `proxy.cli.tables`, which alone imports rich, and only when a
-table is asked for: a script that reads JSON does not pay for it.
+Data goes out whole and once. Tables are drawn by `proxy.cli.tables`, which alone imports rich.
 """
 
 from __future__ import annotations

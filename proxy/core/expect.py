@@ -13,7 +13,7 @@ import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, RootModel, ValidationError
 
 from proxy.core.errors import Problem
-from proxy.core.headers import Meaning, classify_request
+from proxy.core.headers import UPGRADE, classify_request
 from proxy.core.messages import RequestHead, Saw, field
 from proxy.core.model import Frozen, Items
 from proxy.core.phases import RequestKind
@@ -105,9 +105,9 @@ def _head_of(entry: Expectation) -> RequestHead:
     head = RequestHead((method or "").encode(), target.encode())
     for raw, value in entry.headers.items():
         name, meaning = classify_request(raw.encode())
-        if meaning is Meaning.UPGRADE:
+        if meaning == UPGRADE:
             head.upgrade = value.encode()
-        elif meaning is Meaning.OVERRIDE:
+        elif meaning == Saw.OVERRIDE:
             head.saw |= Saw.OVERRIDE
         head.fields += field(name, value.encode())
     return head

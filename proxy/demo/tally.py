@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from proxy.demo.asks import Ask
 
 KEPT = 50_000  # answers kept one by one; the counts go on for ever
-LATENCIES = 3_000  # answers of which a running summary tells the latency
+SHOWN = 5  # errors kept for good
+LATENCIES = 1_000  # answers of which a running summary tells the latency
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,9 @@ class Tally:
         self.writes = 0
         self.by_side: Counter[tuple[str, str, bool]] = Counter()  # component, side, is it a read
         self.fallbacks: Counter[tuple[str, str]] = Counter()  # component, `side;reason`
-        self.errors: list[Answer] = []
+        self.failed_reads = 0
+        self.failed_writes = 0
+        self.first_errors: list[Answer] = []
         self._recent: deque[Answer] = deque(maxlen=KEPT)
 
     def add(self, answer: Answer) -> None:
@@ -60,7 +63,19 @@ class Tally:
         if answer.fallback:
             self.fallbacks[answer.ask.component, answer.fallback] += 1
         if answer.error:
-            self.errors.append(answer)
+            self._failed(answer)
+
+    def _failed(self, answer: Answer) -> None:
+        if answer.ask.is_read:
+            self.failed_reads += 1
+        else:
+            self.failed_writes += 1
+        if len(self.first_errors) < SHOWN:
+            self.first_errors.append(answer)
+
+    @property
+    def errors(self) -> int:
+        return self.failed_reads + self.failed_writes
 
     def since(self, start_s: float, component: str = "") -> tuple[Answer, ...]:
         """Return the kept reads that were sent from `start_s` on, of one component or of all."""

@@ -54,7 +54,7 @@ class Fleet:
         self._poked = asyncio.Event()
 
     async def run(self, report: Callable[[], Heartbeat]) -> None:
-        """Beat every `beat_s` and whenever `poke` is called, for as long as this runs; a store that is away is no fault."""
+        """Beat every `beat_s` and when poked, for as long as this runs; a store that is away is no fault."""
         while True:
             self._poked.clear()
             with contextlib.suppress(StoreError):

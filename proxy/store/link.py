@@ -68,19 +68,17 @@ class Link:
 
     async def call(self, *words: str | bytes | int) -> Any:
         """Send one command and return the answer as RESP2 has it: bytes, ints, lists, None."""
-        with _translated(str(words[0])):
-            async with asyncio.timeout(self._limit_s):
-                return await self._redis.execute_command(*words)
+        async with self._asking(str(words[0])):
+            return await self._redis.execute_command(*words)
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
         """Run a Lua script, by its hash if the server knows it; the keys are full names."""
         words = (len(keys), *keys, *args)
-        with _translated(script.name):
-            async with asyncio.timeout(self._limit_s):
-                try:
-                    return await self._redis.execute_command("EVALSHA", script.sha, *words)
-                except NoScriptError:
-                    return await self._redis.execute_command("EVAL", script.text, *words)
+        async with self._asking(script.name):
+            try:
+                return await self._redis.execute_command("EVALSHA", script.sha, *words)
+            except NoScriptError:
+                return await self._redis.execute_command("EVAL", script.text, *words)
 
     async def names(self, beginning: str) -> list[str]:
         """Return every key whose full name starts with `beginning`, each once, in no order."""
@@ -131,13 +129,18 @@ class Link:
         connection = self._push_pool.make_connection()
         pushes = Pushes(connection, self.read_s)
         try:
-            with _translated("CLIENT TRACKING"):
-                async with asyncio.timeout(self._limit_s):
-                    await pushes.open(prefixes)
+            async with self._asking("CLIENT TRACKING"):
+                await pushes.open(prefixes)
             yield pushes
         finally:
             with suppress(RedisError, OSError):
                 await connection.disconnect(nowait=True)
+
+    @asynccontextmanager
+    async def _asking(self, doing: str) -> AsyncIterator[None]:
+        with _translated(doing), _cancellable():
+            async with asyncio.timeout(self._limit_s):
+                yield
 
     async def drop(self) -> None:
         """Close idle connections, so that behind sentinels the next call asks anew who the master is."""
@@ -176,7 +179,7 @@ class Pushes:
         A connection that is silent for `patience_s` is asked with a PING; one that does not answer that within the
         read deadline is given up with StoreError, like one that the server closed.
         """
-        with _translated("CLIENT TRACKING"):
+        with _translated("CLIENT TRACKING"), _cancellable():
             if not self._arrived:
                 await self._read(patience_s)
         return self._arrived.pop(0) if self._arrived else None
@@ -247,6 +250,16 @@ def _options(connect_s: float, read_s: float, protocol: int) -> dict[str, Any]:
         "driver_info": None,  # two commands less for each connection
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
+
+
+@contextmanager
+def _cancellable() -> Iterator[None]:
+    """Let no cancellation get lost: wait_for, as redis-py uses it for each send, swallows one in Python 3.11."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    yield
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 @contextmanager

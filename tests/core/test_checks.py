@@ -189,7 +189,8 @@ def test_problems_of_many_files_come_in_the_order_of_the_files():
         ),
         (
             {"kind": "readonly", "routes": {"GET /a": {}, "POST /b": {}}},
-            "users: routes.POST /b: is a write in a component of kind readonly: it will go to legacy and raise an alarm",
+            "users: routes.POST /b: is a write in a component of kind readonly: "
+            "it will go to legacy and raise an alarm",
         ),
         (
             {"sticky": ["client", "header:x"]},
@@ -301,7 +302,8 @@ def test_the_phase_of_a_published_entity_component_changes_by_verb_only(was, goa
     problems = change([component(**was)], [component(**goal)], verb=verb)
 
     before = component(**was).effective_phase
-    why = f"users: phase: goes from {before} to {refused} by verb only, as it moves writes: `banyan phase users {refused}`"
+    verb_line = f"banyan phase users {refused}"
+    why = f"users: phase: goes from {before} to {refused} by verb only, as it moves writes: `{verb_line}`"
     assert problems == ([why] if refused else [])
 
 

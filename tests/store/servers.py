@@ -34,13 +34,14 @@ def free_port() -> int:
 class Server:
     """One server process; what it is told by `redis` is what an operator would type into redis-cli."""
 
-    def __init__(self, binary: Path, *options: str, port: int = 0) -> None:
+    def __init__(self, binary: Path, *options: str, port: int = 0, sentinel: str = "") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="bn", dir="/tmp"))
         self.port = port
         self.url = f"unix://{self.folder}/s"
         self.redis = Redis(unix_socket_path=f"{self.folder}/s", decode_responses=True, protocol=2, socket_timeout=20)
         self._binary = binary
         self._options = options
+        self._sentinel = sentinel  # host and port of the master to watch, for a server that is a sentinel
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
@@ -49,7 +50,14 @@ class Server:
         await until(self.answers, 20)
 
     def _run(self) -> subprocess.Popen[bytes]:
-        options = ("--port", str(self.port), "--unixsocket", "s", "--dir", ".", "--save", "", *self._options)
+        options = ["--port", str(self.port), "--unixsocket", "s", "--dir", ".", *self._options]
+        if self._sentinel:
+            lines = [f"monitor rules {self._sentinel} 1", "down-after-milliseconds rules 500"]
+            lines += ["failover-timeout rules 3000", "resolve-hostnames no"]
+            (self.folder / "conf").write_text("".join(f"sentinel {line}\n" for line in lines))
+            options = ["conf", "--sentinel", *options]
+        else:
+            options += ["--save", ""]
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen([str(self._binary), *options], cwd=self.folder, stdout=log, stderr=log)
 

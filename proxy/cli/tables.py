@@ -1,0 +1,167 @@
+"""
+Documents drawn for people, with rich: the only room of the command line that imports it.
+
+Takes what `-o json` prints and leaves out what nobody reads; decides nothing. Colour is rich's business: none with
+NO_COLOR, and none where stdout is no terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPE_COLUMNS = 160  # where stdout is no terminal: nothing is cut to a width that nobody sees
+COLOURS = {"legacy": "yellow", "modern": "green", "both": "cyan"}
+MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failure": ("✗", "red")}
+_Row = tuple[Text | str, ...]
+
+
+def console() -> Console:
+    """Return where data is drawn: stdout as it is now."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
+    return Console(file=sys.stdout, highlight=False, soft_wrap=False, width=width, emoji=False, markup=False)
+
+
+def clear() -> None:
+    """Begin a new page, on a terminal."""
+    if sys.stdout.isatty():
+        console().clear()
+
+
+def put_status(document: Mapping[str, Any]) -> None:
+    """Draw the status: one row for each component, then what is wrong, then the replicas."""
+    out = console()
+    head = f"version {document['version']}"
+    head += f" by {document['who']}: {document['why'] or 'no reason given'}" if document["version"] else ""
+    out.print(Text(head, style="bold"))
+    components = document["components"]
+    if components:
+        out.print(
+            _table(("component", "phase", "weight", "reads", "writes", "next"), map(_component, components.items()))
+        )
+    for name, each in components.items():
+        for line in _remarks(each):
+            out.print(Text(f"{name}: {line}"))
+    for sentence in document["because"]:
+        out.print(Text(f"! {sentence}", style="red"))
+    if document["replicas"]:
+        out.print(_table(("replica", "version", "rules from", "build", "started"), map(_replica, document["replicas"])))
+    out.print(
+        Text("degraded" if document["degraded"] else "all is well", style="red" if document["degraded"] else "green")
+    )
+
+
+def put_routes(document: Mapping[str, Any]) -> None:
+    """Draw the claims, then the busiest paths that nobody claims."""
+    out = console()
+    rows = (
+        (each["component"], each["method"], each["path"], f"{each['phase']} {each['weight']} %", each["entity"] or "")
+        for each in document["routes"]
+    )
+    out.print(_table(("component", "method", "path", "reads", "entity"), rows))
+    unclaimed = document["unclaimed"]
+    if unclaimed:
+        out.print(Text("unclaimed, so legacy answers:", style="bold"))
+        out.print(_table(("path", "requests"), ((each["path"], str(each["requests"])) for each in unclaimed)))
+
+
+def put_explanation(document: Mapping[str, Any]) -> None:
+    """Draw the plan of one request: who answers, then the three steps, then the rest."""
+    out = console()
+    answers = f"refused with {document['refusal']['status']}" if document["refusal"] else document["side"]
+    out.print(
+        Text(f"{document['method']} {document['path']} → ", style="bold"),
+        Text(answers, style=COLOURS.get(answers, "red")),
+        Text(f" ({document['reason']})"),
+        sep="", end="\n",
+    )  # fmt: skip
+    for number, step in enumerate(document["steps"], 1):
+        out.print(Text(f"  {number}. {step['name']}: {step['text']}"))
+    names = ("component", "route", "kind", "version", "bucket", "entity", "fallback", "primary")
+    rest = ((name, str(document[name])) for name in names if document.get(name) is not None)
+    out.print(Text("  " + ", ".join(f"{name} {value}" for name, value in rest)))
+
+
+def put_diff(document: Sequence[Mapping[str, Any]]) -> None:
+    """Draw where files and live values differ."""
+    rows: list[_Row] = []
+    for each in document:
+        if each["where"] != "both":
+            rows.append(
+                (each["component"], "all of it", *(("live", "no file") if each["where"] == "live" else ("", "file")))
+            )
+        rows += [
+            (each["component"], field["field"], _said(field["live"]), _said(field["file"])) for field in each["fields"]
+        ]
+    if rows:
+        console().print(_table(("component", "field", "live", "file"), rows))
+
+
+def put_history(document: Sequence[Mapping[str, Any]]) -> None:
+    """Draw what was published, the newest first."""
+    rows = (
+        (str(each["version"]), each["at"], each["who"], each["why"], "\n".join(each["changes"])) for each in document
+    )
+    console().print(_table(("version", "at", "who", "why", "changes"), rows))
+
+
+def put_findings(document: Sequence[Mapping[str, Any]]) -> None:
+    """Draw what the doctor found: a mark, what was looked at, and what there is to say."""
+    out = console()
+    for each in document:
+        mark, colour = MARKS[each["state"]]
+        out.print(Text(f"{mark} ", style=colour), Text(f"{each['what']}: {each['says']}"), sep="")
+
+
+def _component(item: tuple[str, Mapping[str, Any]]) -> _Row:
+    name, each = item
+    reads = each["reads"]
+    values = each["values"]
+    shares = f"modern {reads['modern']} %" if reads["side"] == "both" else reads["side"]
+    ahead = each["next"]["verb"] or each["next"]["step"]
+    return (
+        name,
+        each["phase"] if values["phase"]["value"] is None else values["phase"]["said"],
+        values["weight"]["said"],
+        Text(f"{shares} ({reads['reason']})", style=COLOURS[reads["side"]]),
+        each["writes"],
+        f"blocked: {each['next']['blocked'][0]}" if each["next"]["blocked"] else ahead,
+    )
+
+
+def _remarks(each: Mapping[str, Any]) -> Iterable[str]:
+    changed = each["changed"]
+    if changed:
+        why = f": {changed['why']}" if changed["why"] else ""
+        yield f"changed last in version {changed['version']} by {changed['who']}{why}"
+    if each["emergency"]:
+        left = each["emergency"]["ends_in_s"]
+        ends = f"ends in {left:g} s" if left is not None else f"until `DEL` of {each['emergency']['key']}"
+        yield f"emergency: {each['emergency']['raw']}, {ends}"
+    for breaker in each["breakers"]:
+        yield f"breaker open: {breaker['side']} in {breaker['replica']}"
+    yield f"going back: {each['going_back']}"
+
+
+def _replica(each: Mapping[str, Any]) -> _Row:
+    current = "" if each["current"] else " (behind)"
+    return each["id"], f"{each['version']}{current}", each["source"], each["build"], each["started"]
+
+
+def _table(names: Sequence[str], rows: Iterable[_Row]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    return table
+
+
+def _said(value: Any) -> str:
+    return "" if value is None else str(value)
