@@ -25,6 +25,7 @@ from proxy.settings import Settings, Token, contradictions
 
 PREFIX = "BANYAN_"
 CONFIG_VARIABLE = "BANYAN_CONFIG"
+DEBUG_VARIABLE = "BANYAN_DEBUG"  # of the command line: show tracebacks
 DEFAULT_FILE = "config.yaml"
 
 _RIVALS = {"store": "store_file", "force_secret": "force_secret_file", "url": "urls"}
@@ -110,7 +111,7 @@ class _Loading:
     def _overlay(self) -> None:
         known = variables()
         kinds = dict(_fields(Settings, ()))
-        allowed = {CONFIG_VARIABLE, *self._token_variables()}
+        allowed = {CONFIG_VARIABLE, DEBUG_VARIABLE, *self._token_variables()}
         for name, text in sorted(self.env.items()):
             if not name.startswith(PREFIX) or name in allowed or not text:  # `X=` in a compose file means: not set
                 continue

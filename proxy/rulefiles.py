@@ -158,6 +158,9 @@ class _Reading:
     frozen: dict[str, Frozen] = field(default_factory=dict)
 
     def read(self, paths: list[Path]) -> RuleFolder:
+        twice = [path.name for path in paths if path.stem == DEFAULTS][1:]
+        what = f"stands beside {DEFAULTS}.yaml; one of them must go"
+        self.defaults_problems = tuple(Problem(Position(name), "", what) for name in twice)
         for path in paths:
             if path.stem == DEFAULTS:
                 self.defaults = yamlfile.load(path, path.name)

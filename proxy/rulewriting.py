@@ -12,13 +12,16 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
+from difflib import SequenceMatcher, unified_diff
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import CommentMark, YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+from ruamel.yaml.tokens import CommentToken
 
 from proxy import yamlfile
 from proxy.core.errors import ConfigError, NotAllowed
@@ -60,7 +63,7 @@ def write_new(path: Path, values: Mapping[str, Any]) -> None:
     """Write a rule file for a component that has none; raises NotAllowed when it cannot be written or is there."""
     if path.exists():
         raise NotAllowed(f"{path.name} is there already")
-    _replace(path, _dumped(_as_yaml(values), ""))
+    _replace(path, _dumped(_as_yaml(values), _round_trip()))
 
 
 def edited(text: str, edits: Iterable[Edit], file: str) -> str:
@@ -74,33 +77,83 @@ def edited(text: str, edits: Iterable[Edit], file: str) -> str:
     if expected == values:
         return text
     plain = text.removeprefix(_BOM).replace("\r\n", "\n")
-    tree = _round_trip(plain).load(plain)
-    tree = tree if isinstance(tree, CommentedMap) else CommentedMap()
-    for edit in changes:
-        _take_out(tree, edit.path) if edit.new is ABSENT else _put_in(tree, edit)
-    after = _with_comments(plain, _dumped(tree, plain))
-    if yamlfile.parse(after, file).values != expected:
+    try:
+        tries = [_edited(plain, changes, indentation) for indentation in _indentations(plain)]
+    except YAMLError:  # it takes less than our own reader does: tags in an anchor, a key of another kind
+        tries = []
+    right = [each for each in (*tries, *(_kept(plain, each) for each in tries)) if _says(each, expected)]
+    if not right:
         raise NotAllowed(f"{file} cannot be edited by machine (it uses anchors, or a form of its own); edit it by hand")
+    after = min(right, key=lambda each: _distance(plain, each))
     after = after.replace("\n", "\r\n") if "\r\n" in text else after
     return _BOM + after if text.startswith(_BOM) else after
 
 
-def _round_trip(text: str) -> YAML:
-    """Return a reader and writer that indents as the text does."""
+def _says(text: str, expected: Mapping[str, Any]) -> bool:
+    document = yamlfile.parse(text, "")
+    return not document.problems and document.values == expected
+
+
+def _edited(text: str, changes: Iterable[Edit], indentation: tuple[int, int]) -> str:
+    yaml = _round_trip(*indentation)
+    tree = yaml.load(text)
+    before = ""
+    if not isinstance(tree, CommentedMap):  # nothing but comments: ruamel would put them behind what comes now
+        tree, before = CommentedMap(), text
+    for edit in changes:
+        _take_out(tree, edit.path) if edit.new is ABSENT else _put_in(tree, edit)
+    return before + _dumped(tree, yaml)
+
+
+def _kept(before: str, after: str) -> str:
+    """
+    Return `after` with every line as it stood in `before` but for those that say something else.
+
+    ruamel has one indentation for all lists of a file, moves comments at the end of lines, and keeps a comment with
+    what stands before it, so that it goes when that goes.
+    """
+    old, new = before.split("\n"), after.split("\n")
+    said_old, said_new = ([" ".join(line.split()) for line in lines] for lines in (old, new))
+    kept: list[str] = []
+    for kind, from_old, to_old, from_new, to_new in SequenceMatcher(None, said_old, said_new, False).get_opcodes():
+        if kind == "equal":
+            kept += old[from_old:to_old]
+            continue
+        lost = [line for line in old[from_old:to_old] if _is_remark(line) and line.strip() not in map(str.strip, new)]
+        kept += lost if any(map(str.strip, lost)) else []
+        kept += new[from_new:to_new]
+    return "\n".join(kept)
+
+
+def _is_remark(line: str) -> bool:
+    return not line.strip() or line.lstrip().startswith("#")
+
+
+def _distance(before: str, after: str) -> int:
+    """Return how many lines a diff would show."""
+    return sum(line[:1] in "+-" for line in unified_diff(before.split("\n"), after.split("\n"), n=0))
+
+
+def _indentations(text: str) -> tuple[tuple[int, int], ...]:
+    """Return the indentations (of mappings, of the dash of a list) to try: those the text seems to have, and others."""
+    below = _KEY_UNDER_KEY.search(text)
+    mapping = len(below[1]) if below else 2
+    offsets = {len(found[2]) - len(found[1]) for found in _LIST_UNDER_KEY.finditer(text)} | {0, 2}
+    return tuple((mapping, offset) for offset in sorted(offsets) if offset >= 0)
+
+
+def _round_trip(mapping: int = 2, offset: int = 2) -> YAML:
     yaml = YAML()
     yaml.Representer = _Writer
     yaml.preserve_quotes = True
     yaml.width = 10_000
-    below = _KEY_UNDER_KEY.search(text)
-    items = _LIST_UNDER_KEY.search(text)
-    offset = len(items[2]) - len(items[1]) if items else 0
-    yaml.indent(mapping=len(below[1]) if below else 2, sequence=offset + 2, offset=offset)
+    yaml.indent(mapping=mapping, sequence=offset + 2, offset=offset)
     return yaml
 
 
-def _dumped(tree: Any, like: str) -> str:
+def _dumped(tree: Any, yaml: YAML) -> str:
     written = io.StringIO()
-    _round_trip(like).dump(tree, written)
+    yaml.dump(tree, written)
     return written.getvalue()
 
 
@@ -125,12 +178,29 @@ def _put_in(tree: CommentedMap, edit: Edit) -> None:
 
 def _change_items(items: CommentedSeq, new: CommentedSeq) -> None:
     """Make one list into another item by item, so that each that stays keeps its comment."""
+    rest = _rest_taken(items)
     for index, item in enumerate(new):
         while index < len(items) and items[index] != item and item in items[index:]:
             del items[index]
         if index == len(items) or items[index] != item:
             items.insert(index, item)
     del items[len(new) :]
+    if rest and items:
+        slots = items.ca.items.setdefault(len(items) - 1, [None, None, None, None])
+        value = slots[0].value.rstrip("\n") if slots[0] is not None else ""
+        slots[0] = CommentToken(f"{value}\n{rest}", CommentMark(0), None)
+
+
+def _rest_taken(items: CommentedSeq) -> str:
+    """Take the comment lines below a list from its last item, with which ruamel keeps them."""
+    slots = items.ca.items.get(len(items) - 1)
+    if not slots or slots[0] is None:
+        return ""
+    own, _, rest = slots[0].value.partition("\n")
+    if not rest.strip():
+        return ""
+    slots[0].value = f"{own}\n"
+    return str(rest)
 
 
 def _take_out(tree: CommentedMap, path: tuple[str, ...]) -> None:
@@ -145,34 +215,6 @@ def _take_out(tree: CommentedMap, path: tuple[str, ...]) -> None:
         if parents[depth] or (depth == 2 and path[0] == "routes"):
             return
         del parents[depth - 1][path[depth - 1]]
-
-
-def _with_comments(before: str, after: str) -> str:
-    """
-    Return `after` with the comment lines of `before` that got lost, each above the line that it stood above.
-
-    ruamel keeps such a comment with what stands before it, and loses it when that is taken out.
-    """
-    lines = after.split("\n")
-    block: list[str] = []
-    for line in before.split("\n"):
-        if not line.strip() or line.lstrip().startswith("#"):
-            block.append(line)
-            continue
-        _put_back(block, line, lines)
-        block = []
-    _put_back(block, None, lines)
-    return "\n".join(lines)
-
-
-def _put_back(block: list[str], below: str | None, lines: list[str]) -> None:
-    lost = [line for line in block if line.strip() and line not in lines]
-    if not lost:
-        return
-    whole = all(line in lost for line in block if line.strip())
-    key = below.split(":")[0] if below is not None else None
-    at = next((n for n, line in enumerate(lines) if key is not None and line.split(":")[0] == key), len(lines) - 1)
-    lines[at:at] = block if whole and key is not None else lost
 
 
 def _as_yaml(value: Any) -> Any:

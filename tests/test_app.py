@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 import yaml
@@ -122,7 +122,8 @@ async def reading(port: int, stop: asyncio.Event, answers: list[tuple[float, Ans
         sent = time.monotonic()
         await client.send(get(user))
         answers.append((sent, await client.answer()))
-        await asyncio.sleep(0.005)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 0.005)
     client.close()
 
 

@@ -78,7 +78,7 @@ CLOCKS = {"now", "utcnow", "today"}  # of datetime and date
 LIBRARY_ROOMS = {
     "aiosqlite": ("proxy.demo",),
     "httptools": ("proxy.wire",),
-    "prometheus_client": ("proxy.admin",),
+    "prometheus_client": ("proxy.admin", "proxy.demo"),
     "pydantic_settings": ("proxy.config",),
     "redis": ("proxy.store.link",),
     "rich": ("proxy.cli", "proxy.demo"),

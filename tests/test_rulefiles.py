@@ -258,6 +258,14 @@ def test_a_default_and_what_stands_over_it_are_told_where_each_stands(tmp_path):
     ]
 
 
+def test_there_is_one_file_of_defaults(tmp_path):
+    (tmp_path / "_defaults.yml").write_text("owner: ana\n")
+
+    assert problems(folder_with(tmp_path, _defaults="owner: bob\n", users=USERS)) == [
+        "_defaults.yml: stands beside _defaults.yaml; one of them must go"
+    ]
+
+
 def test_empty_defaults_are_fine(tmp_path):
     assert folder_with(tmp_path, _defaults="# nothing\n", users=USERS).problems == ()
 

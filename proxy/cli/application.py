@@ -4,11 +4,13 @@ The command line as typer has it: every command, and the two options that may st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import typer.main
 
 from proxy.cli.doctor import doctor
 from proxy.cli.files import rules
@@ -49,14 +51,20 @@ def before(
 add_starting(app)
 add_looking(app)
 add_verbs(app)
-app.add_typer(rules, name="rules")
+app.add_typer(rules, name="rules", help="Rule files and what is live: push, pull, diff, undo, …")
 app.command()(doctor)
+
+
+@cache
+def command() -> Callable[..., object]:
+    """Return the whole command line, built once: typer looks at every signature for it."""
+    return typer.main.get_command(app)
 
 
 def invoke(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code that typer has for it, and passes on what the command raises."""
     try:
-        app(args=list(arguments), prog_name="banyan")
+        command()(args=list(arguments), prog_name="banyan")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0

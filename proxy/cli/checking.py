@@ -53,7 +53,7 @@ class Checked:
             if lines:
                 put("\n".join(lines))
         count = len(self.problems)
-        say(f"{self.looked_at}: {f'{count} problem{chr(115) * (count != 1)}' if count else 'all is well'}")
+        say(f"{self.looked_at}: " + (f"{count} problem{'s' * (count != 1)}" if count else "all is well"))
 
 
 def check_everything(config: Path | None, env: Mapping[str, str]) -> Checked:
@@ -70,7 +70,9 @@ def check_everything(config: Path | None, env: Mapping[str, str]) -> Checked:
     if not folder.problems:
         problems = (*problems, *_placed(_unmet(folder), settings.rules))
         warnings = _placed(warnings_of(folder.components, folder.positions), settings.rules)
-    looked_at = f"{config or 'no config.yaml'}, {len(folder.files) + len(folder.frozen)} rule files in {settings.rules}"
+    count = len(folder.files) + len(folder.frozen)
+    name = _near(config) if config is not None else "no config.yaml"
+    looked_at = f"{name}, {count} rule file{'s' * (count != 1)} in {_near(settings.rules)}"
     return Checked(tuple(sorted(problems)), warnings, looked_at)
 
 
@@ -87,9 +89,13 @@ def _placed(problems: Iterable[Problem], folder: Path) -> tuple[Problem, ...]:
 
 
 def _seen(at: Position, folder: Path) -> Position:
-    path = Path(at.file) if Path(at.file) == folder else folder / at.file
+    return replace(at, file=_near(Path(at.file) if Path(at.file) == folder else folder / at.file))
+
+
+def _near(path: Path) -> str:
+    """Name a path from the working directory if it is below it."""
     relative = os.path.relpath(path)
-    return replace(at, file=str(path) if relative.startswith("..") else relative)
+    return str(path) if relative.startswith("..") else relative
 
 
 def text_line(problem: Problem, level: str) -> str:

@@ -28,7 +28,7 @@ from proxy.rulefiles import read_folder
 from proxy.settings import Settings
 from proxy.store.embedded import address_of, find_server
 from proxy.store.fleet import LIVES_S
-from proxy.store.link import Link
+from proxy.store.link import Link, Refused
 
 CLOCK_LIMIT_S = 1.0  # from here on ages and lifetimes of two machines do not fit each other
 SLOW_STORE_S = 0.05
@@ -55,9 +55,10 @@ class Finding:
 
 
 def doctor(context: typer.Context, config: Config = None, output: Output = None) -> None:
-    """Look at ports, store, sides, clocks and rules, and say what is not as it should be."""
+    """Look at ports, store, sides, clocks and rules."""
     settings = settings_of(context, config)
-    found = [_fine("settings", str(config_of(context, config) or "defaults and environment"))]
+    path = config_of(context, config)
+    found = [_fine("settings", str(path) if path is not None else "defaults and environment, no config.yaml")]
     found += asyncio.run(everything(settings))
     document = [{"what": each.what, "state": each.state, "says": each.says} for each in found]
     emit(document, form_of(context, output), lambda: put_findings(document))
@@ -152,7 +153,7 @@ async def _server(link: Link) -> list[Finding]:
     took_s = asyncio.get_running_loop().time() - begun
     skew_s = await link.clock_skew_s()
     evicts = memory.get("maxmemory_policy", "noeviction")
-    keeps = persistence.get("aof_enabled") == "1" or persistence.get("rdb_last_save_time", "0") != "0"
+    keeps = persistence.get("aof_enabled") == "1" or await _saves(link)
     can_write = role != "slave"
     answers = f"{link.address.shown}, version {version}, answers in {took_s * 1000:.1f} ms"
     return [
@@ -165,6 +166,15 @@ async def _server(link: Link) -> list[Finding]:
         ),
         _judged("store clock", abs(skew_s) < CLOCK_LIMIT_S, f"{skew_s * 1000:+.0f} ms from this machine's"),
     ]
+
+
+async def _saves(link: Link) -> bool:
+    """Say whether the server writes snapshots; one that does not tell is believed to."""
+    try:
+        answer = await link.call("CONFIG", "GET", "save")
+    except Refused:
+        return True
+    return len(answer) == 2 and bool(answer[1])
 
 
 async def _shared(desk: Desk) -> list[Finding]:

@@ -12,6 +12,7 @@ import sys
 import traceback
 
 from proxy.cli.words import BadWord
+from proxy.config import DEBUG_VARIABLE
 from proxy.core.changes import BadWish
 from proxy.core.errors import ConfigError, Conflict, NotAllowed, StoreError
 
@@ -36,7 +37,7 @@ def code_of(error: BaseException) -> int:
 
 def end(error: BaseException) -> int:
     """Tell the operator on stderr what happened, and return the exit code."""
-    if os.environ.get("BANYAN_DEBUG", "") not in ("", "0"):
+    if os.environ.get(DEBUG_VARIABLE, "") not in ("", "0"):
         traceback.print_exception(error, file=sys.stderr)
     if isinstance(error, BrokenPipeError):  # `banyan status | head`: whoever read has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -29,7 +29,7 @@ from proxy.rulewriting import write_back, write_new
 from proxy.settings import Settings
 from proxy.store.history import Publication
 
-rules = typer.Typer(no_args_is_help=True, help="Rule files and what is live: push, pull, diff, history, undo, accept.")
+rules = typer.Typer(no_args_is_help=True, help="Rule files and what is live.")
 
 
 class Take(StrEnum):
@@ -48,7 +48,7 @@ def push(
     config: Config = None,
     output: Output = None,
 ) -> None:
-    """Publish what was edited in the rule files since they were last taken, all of it or nothing."""
+    """Publish what was edited in the rule files: all or nothing."""
     settings = settings_of(context, config)
     folder = good_folder(settings.rules)
     typed = "banyan rules push" + (" --take files" if take else "")
@@ -86,7 +86,7 @@ def pull(
 
 @rules.command()
 def diff(context: typer.Context, config: Config = None, output: Output = None) -> None:
-    """Show where the rule files say something else than what is live."""
+    """Show where the rule files and what is live differ."""
     settings = settings_of(context, config)
     folder = good_folder(settings.rules)
     found = drift_of(asyncio.run(published(settings)), folder.files)
@@ -103,7 +103,7 @@ def history(
     config: Config = None,
     output: Output = None,
 ) -> None:
-    """Show what was published last, by whom and why, the newest first."""
+    """Show what was published, by whom and why."""
 
     async def read(settings: Settings) -> list[Publication]:
         async with at_desk(settings) as desk:
@@ -123,7 +123,11 @@ def undo(
     config: Config = None,
     output: Output = None,
 ) -> None:
-    """Take back what one version changed, the last one unless named; what came after it stays."""
+    """
+    Take back what the last version, or VERSION, changed.
+
+    What came after it stays; a field that was changed again since is refused.
+    """
     typed = "banyan rules undo" + (f" {version}" if version is not None else "")
     by = by_of(who, why, typed, expect)
     carry_out(settings_of(context, config), form_of(context, output), lambda desk: desk.changes.undo(version, by))
@@ -133,7 +137,11 @@ def undo(
 def accept(
     context: typer.Context, why: Why = "", who: Who = None, config: Config = None, output: Output = None
 ) -> None:
-    """Have replicas that hold rules of another epoch follow those that are published."""
+    """
+    Have all replicas follow the published rules.
+
+    For a store that was rebuilt: replicas that hold rules of another epoch keep them until this is said.
+    """
     by = by_of(who, why, "banyan rules accept")
     carry_out(settings_of(context, config), form_of(context, output), lambda desk: desk.changes.accept(by))
 

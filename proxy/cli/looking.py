@@ -54,7 +54,11 @@ def check(
     form: Annotated[Report, typer.Option("--format", help="github: annotations for a pull request.")] = Report.TEXT,
     config: Config = None,
 ) -> None:
-    """Check the settings, all rule files and rules/expect.yaml; every problem at once, exit 4 if there is any."""
+    """
+    Check settings, rule files and expectations, offline.
+
+    Every problem of all files is named at once, with its place; exit 4 if there is any.
+    """
     checked: Checked = check_everything(config_of(context, config), os.environ)
     checked.put(form)
     if checked.problems:
@@ -62,7 +66,7 @@ def check(
 
 
 def routes(context: typer.Context, rules: Rules = None, config: Config = None, output: Output = None) -> None:
-    """List which component claims what, and the busiest paths that nobody claims."""
+    """List which component claims which paths, and what none claims."""
     facts = facts_of(settings_of(context, config), rules)
     held = facts.rules.components if facts.rules is not None else {}
     counted = [each for replica in facts.replicas for each in _unclaimed(replica)]
@@ -80,7 +84,7 @@ def explain(
     config: Config = None,
     output: Output = None,
 ) -> None:
-    """Say who would answer a request, by which rule, in three steps."""
+    """Say who would answer a request, and why."""
     settings = settings_of(context, config)
     question = asked(method, path, header or [], client, settings.force_secret)
     facts = facts_of(settings, rules)
@@ -95,14 +99,18 @@ def status(
     config: Config = None,
     output: Output = None,
 ) -> None:
-    """Show where every component stands, who set what, and what is wrong; from the store alone."""
+    """
+    Show where every component stands, and what is wrong.
+
+    Who set each value, when, and what the file says; from the store alone, no gateway is asked.
+    """
     settings = settings_of(context, config)
     form = form_of(context, output)
     asyncio.run(_watch(settings, form) if watch else _status(settings, form))
 
 
 def schema(what: Annotated[Literal["settings", "rules"], typer.Argument(metavar="settings|rules")]) -> None:
-    """Print the JSON Schema of config.yaml or of a rule file, for editors."""
+    """Print the JSON Schema of settings or rules, for editors."""
     put(orjson.dumps(json_schema(what), option=orjson.OPT_INDENT_2).decode())
 
 

@@ -6,6 +6,7 @@ Imports neither typer nor rich nor httpx: they would cost every gateway memory a
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -40,11 +41,26 @@ def plain_run(arguments: Sequence[str]) -> PlainRun | None:
 
 def run(config: Path | None) -> int:
     """Run the gateway until it is told to stop; returns its exit code. Raises ConfigError for invalid settings."""
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # structlog would load it (4 MB) for a console
     from proxy.config import find_config, load_settings
 
     path = find_config(config, os.environ, Path.cwd())
     settings = load_settings(path, os.environ)
+    import_structlog()
     from proxy.app import run as run_house
 
     return run_house(settings, path)
+
+
+def import_structlog() -> None:
+    """
+    Import structlog without rich, which it takes in for its console renderer wherever it is installed.
+
+    A gateway logs JSON and needs none of it. Measured: 0.15 s of its start and 3 MB of its memory.
+    """
+    if "structlog" in sys.modules or "rich" in sys.modules:
+        return
+    sys.modules["rich"] = None  # type: ignore[assignment]  # to whoever imports it, it is not installed
+    try:
+        importlib.import_module("structlog")
+    finally:
+        del sys.modules["rich"]

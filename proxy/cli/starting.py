@@ -28,14 +28,14 @@ def init(
     modern: Annotated[str, typer.Option("--modern", metavar="URL", help="Where its replacement is.")],
     folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where to write.")] = Path(),
 ) -> None:
-    """Write a first config.yaml and rules folder for your two addresses; never overwrites anything."""
+    """Write a first config.yaml and rules folder; overwrites nothing."""
     written, steps = write_project(folder, legacy, modern)
     put("\n".join(f"wrote {path}" for path in written))
     say(steps)
 
 
 def run(context: typer.Context, config: Config = None) -> None:
-    """Run the gateway until it is told to stop (SIGTERM, Ctrl-C)."""
+    """Run the gateway until SIGTERM or Ctrl-C."""
     raise typer.Exit(running.run(config or before_of(context).config))
 
 
@@ -44,7 +44,9 @@ def demo(
         bool, typer.Option("--exit", help="End after the story; exit 0 only if no reader saw an error.")
     ] = False,
 ) -> None:
-    """Start two small applications, the gateway and traffic, and tell the story of a migration."""
-    from proxy.demo.show import run as run_demo
+    """Tell the story of a migration, with real applications."""
+    from rich.console import Console
 
-    raise typer.Exit(run_demo(leave=leave))
+    from proxy.demo.story import run_demo
+
+    raise typer.Exit(run_demo(leave, Console()))

@@ -52,9 +52,7 @@ def put_status(document: Mapping[str, Any]) -> None:
         out.print(Text(f"! {sentence}", style="red"))
     if document["replicas"]:
         out.print(_table(("replica", "version", "rules from", "build", "started"), map(_replica, document["replicas"])))
-    out.print(
-        Text("degraded" if document["degraded"] else "all is well", style="red" if document["degraded"] else "green")
-    )
+    out.print(_verdict(document))
 
 
 def put_routes(document: Mapping[str, Any]) -> None:
@@ -117,6 +115,14 @@ def put_findings(document: Sequence[Mapping[str, Any]]) -> None:
     for each in document:
         mark, colour = MARKS[each["state"]]
         out.print(Text(f"{mark} ", style=colour), Text(f"{each['what']}: {each['says']}"), sep="")
+
+
+def _verdict(document: Mapping[str, Any]) -> Text:
+    if document["degraded"]:
+        return Text("degraded", style="red")
+    if document["emergencies"]:
+        return Text("an emergency is in force", style="yellow")
+    return Text("all is well", style="green")
 
 
 def _component(item: tuple[str, Mapping[str, Any]]) -> _Row:

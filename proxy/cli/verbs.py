@@ -54,7 +54,7 @@ def weight(
     config: Config = None,
     output: Output = None,
 ) -> None:
-    """Set the share of a component's reads that modern answers."""
+    """Set the share of reads that modern answers."""
     value = percent(share)
     by = by_of(who, why, f"banyan weight {component} {share}", expect)
     carry_out(
@@ -74,7 +74,11 @@ def phase(
     config: Config = None,
     output: Output = None,
 ) -> None:
-    """Move a component to another phase; `auto`: none of its own, it follows the weight."""
+    """
+    Move a component to another phase.
+
+    With `auto` it has none of its own and follows the weight: off at 0, else canary.
+    """
     value = phase_of(name)
     by = by_of(who, why, f"banyan phase {component} {name}", expect)
     carry_out(
@@ -92,7 +96,11 @@ def emergency(
     config: Config = None,
     output: Output = None,
 ) -> None:
-    """Send all reads of a component to one side at once, in every replica; no write moves."""
+    """
+    Send all reads of a component to one side at once.
+
+    In every replica, until `off` or for a while; no write moves. Needs a reason, unless it is `off`.
+    """
     to = side_of(side)
     typed = f"emergency {component} {side}"
     reason = reason_of(why, typed) if to is not None else why.strip() or f"banyan {typed}"
@@ -111,7 +119,11 @@ def rollback(
     config: Config = None,
     output: Output = None,
 ) -> None:
-    """Take a component back: weight 0 for all replicas, and what keeps the sides equal goes on."""
+    """
+    Take a component back, in every replica.
+
+    Weight 0; what keeps the two sides equal goes on. Needs a reason.
+    """
     by = By(who_am_i(who), reason_of(why, f"rollback {component}"), expect)
     carry_out(settings_of(context, config), form_of(context, output), lambda desk: desk.changes.rollback(component, by))
 

@@ -29,10 +29,10 @@ def duration_s(word: str) -> float:
     text = word.strip().lower()
     parts = list(DURATION.finditer(text))
     if not parts or "".join(part.group() for part in parts) != text:
-        raise BadWord(f"should be a duration such as 90s, 10m or 2h, is {word!r}")
+        raise BadWord(f"time should be like 90s, 10m or 2h, is {word!r}")
     total = sum(float(part[1]) * SECONDS[part[2]] for part in parts)
     if not 0 < total <= LONGEST_S:
-        raise BadWord(f"should be more than 0s and at most a year, is {word!r}")
+        raise BadWord(f"time should be more than 0s and at most a year, is {word!r}")
     return total
 
 
@@ -41,11 +41,11 @@ def percent(word: str) -> float:
     try:
         number = float(word.strip().removesuffix("%"))
     except ValueError:
-        raise BadWord(f"should be 0 to 100 in steps of 0.01, is {word!r}") from None
+        raise BadWord(f"weight should be 0 to 100 in steps of 0.01, is {word!r}") from None
     if not math.isfinite(number) or not 0 <= number <= 100:
-        raise BadWord(f"should be 0 to 100, is {word.strip()}")
+        raise BadWord(f"weight should be 0 to 100, is {word.strip()}")
     if abs(number * 100 - round(number * 100)) > 1e-9:
-        raise BadWord(f"should be 0 to 100 in steps of 0.01, is {word.strip()}")
+        raise BadWord(f"weight should be 0 to 100 in steps of 0.01, is {word.strip()}")
     return number
 
 

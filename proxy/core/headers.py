@@ -11,7 +11,8 @@ import re
 
 from proxy.core.messages import Saw, SawAnswer
 
-MEMO_LIMIT = 4096  # names remembered; beyond it a name is only classified, so that a client cannot fill the memory
+MEMO_LIMIT = 4096  # names remembered; then all are forgotten, so that nobody fills the memory or keeps others out
+MEMO_NAME_BYTES = 64  # longer names are classified anew each time
 
 
 # What a field means, as plain ints because each field of each message is asked: PLAIN fields are passed on and looked
@@ -74,9 +75,9 @@ VALIDATORS_OF_ANSWER = frozenset((b"etag", b"last-modified"))
 NEVER_BY_CONNECTION = frozenset(_REQUEST) - {b"upgrade", b"connection", b"http2-settings"} | frozenset(
     (
         b"accept", b"accept-charset", b"accept-encoding", b"accept-language", b"authorization", b"cache-control",
-        b"content-encoding", b"content-language", b"content-location", b"content-range", b"content-type", b"date",
-        b"from", b"idempotency-key", b"origin", b"pragma", b"referer", b"traceparent", b"tracestate", b"user-agent",
-        b"x-real-ip",
+        b"content-encoding", b"content-language", b"content-location", b"content-range", b"content-type", b"cookie",
+        b"date", b"from", b"idempotency-key", b"max-forwards", b"origin", b"pragma", b"referer", b"traceparent",
+        b"tracestate", b"user-agent", b"x-real-ip",
     )
 )  # fmt: skip
 
@@ -111,7 +112,9 @@ def classify_answer(raw: bytes) -> tuple[bytes, int]:
 
 
 def _remember(memo: dict[bytes, tuple[bytes, int]], raw: bytes, found: tuple[bytes, int]) -> tuple[bytes, int]:
-    if len(memo) < MEMO_LIMIT:
+    if len(raw) <= MEMO_NAME_BYTES:
+        if len(memo) >= MEMO_LIMIT:
+            memo.clear()
         memo[raw] = found
     return found
 
@@ -137,6 +140,6 @@ def loops(via: list[bytes], own_name: bytes) -> bool:
     for value in via:
         for member in value.split(b","):
             parts = member.split()
-            if len(parts) > 1 and parts[1].lower() == own_name:
+            if len(parts) > 1 and parts[1].lower() == own_name.lower():
                 return True
     return False

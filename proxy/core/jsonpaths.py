@@ -59,5 +59,3 @@ def _compiled(path: str) -> Any:
     except JSONPathError as exc:
         at = getattr(exc.token, "index", -1)
         return (at if 0 <= at < len(path) else len(path), str(exc.args[0]))
-    except RecursionError:
-        return (len(path), "nested too deeply")

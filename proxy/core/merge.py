@@ -204,9 +204,7 @@ def origins_after(
 
 def _origins(was: Component | None, now: Component, known: Mapping[str, Origin], origin: Origin) -> dict[str, Origin]:
     changed = {edit.field: edit.new for edit in differences(was, now) if edit.path != ("component",)}
-    document = now.model_dump(mode="json", by_alias=True)
-    there = {dotted(path) for path in leaves(document)}
-    kept = {field: who for field, who in known.items() if field not in changed and field in there}
+    kept = {field: who for field, who in known.items() if field not in changed}
     return kept | {field: origin for field, new in changed.items() if new is not ABSENT and new != {}}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.core.assign import NO_BUCKET, PER_REQUEST, bucket_of, bucket_of_roll, sticky_value
 from proxy.core.decision import (
@@ -38,6 +39,7 @@ __all__ = [
 
 _READ_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 _READ, _WRITE, _TUNNEL = RequestKind.READ, RequestKind.WRITE, RequestKind.TUNNEL
+_LEGACY, _MODERN = Side.LEGACY, Side.MODERN  # looking a member up costs more than a comparison
 _OVERRIDE = Saw.OVERRIDE
 _NONE_OPEN: frozenset[Side] = frozenset()
 _Choice = tuple[Side, Reason, int, int]  # side, why, bucket, index of the sticky source
@@ -67,6 +69,16 @@ class Planned:
         self.bucket = bucket  # NO_BUCKET when it did not matter
         self.params = params  # of the path, in its normal form
         self.sticky = sticky  # index of the sticky source that gave the bucket, or PER_REQUEST
+
+
+class Asked(NamedTuple):
+    """What a request brings along for the choice of its side."""
+
+    head: RequestHead
+    params: Params
+    forced: Side | None
+    roll: int
+    entity: bytes
 
 
 def plan(
@@ -105,8 +117,9 @@ def plan(
             return Planned(by_weight[bucket < route.weight_bp], bucket, params, sticky)
         if route.calm is not None:
             return Planned(route.calm, NO_BUCKET, params)
-        route.prepare()
-    return _plan_read(route, head, situation, forced, params, roll, entity)
+        if by_weight is None:
+            route.prepare()
+    return _plan_read(route, situation, Asked(head, params, forced, roll, entity))
 
 
 def kind_of(head: RequestHead, route: RouteRules | None = None) -> RequestKind:
@@ -155,25 +168,17 @@ def eligible_now(route: RouteRules, situation: Situation) -> tuple[tuple[Side, .
     return reads, None
 
 
-def choose(
-    route: RouteRules,
-    head: RequestHead,
-    situation: Situation,
-    forced: Side | None,
-    params: Params,
-    roll: int,
-    entity: bytes,
-) -> _Choice:
+def choose(route: RouteRules, situation: Situation, asked: Asked) -> _Choice:
     """Step 2: choose between two eligible sides: emergency, forced side, pin, weight."""
     if situation.emergency is not None:
         return situation.emergency, Reason.EMERGENCY, NO_BUCKET, PER_REQUEST
-    if forced is not None:
-        return forced, Reason.FORCED, NO_BUCKET, PER_REQUEST
-    pin = pin_for(route.component, head)
+    if asked.forced is not None:
+        return asked.forced, Reason.FORCED, NO_BUCKET, PER_REQUEST
+    pin = pin_for(route.component, asked.head)
     if pin is not None:
         return pin.side, Reason.PIN, NO_BUCKET, PER_REQUEST
-    bucket, sticky = bucket_for(route, head, params, roll, entity)
-    return (Side.MODERN if bucket < route.weight_bp else Side.LEGACY), Reason.WEIGHT, bucket, sticky
+    bucket, sticky = bucket_for(route, asked.head, asked.params, asked.roll, asked.entity)
+    return (_MODERN if bucket < route.weight_bp else _LEGACY), Reason.WEIGHT, bucket, sticky
 
 
 def pin_for(component: ComponentRules, head: RequestHead) -> PinRules | None:
@@ -193,28 +198,21 @@ def spare(route: RouteRules, situation: Situation, side: Side, reason: Reason) -
     """
     if reason is Reason.EMERGENCY:
         return side, reason, None
+    other = _MODERN if side is _LEGACY else _LEGACY
     is_open = situation.open_breakers
-    moves = side in is_open and side.other not in is_open
-    if moves and reason is not Reason.FORCED and route.may_stand_in(side.other):
-        side, reason = side.other, Reason.BREAKER
-    return side, reason, side.other if route.may_stand_in(side.other) else None
+    moves = side in is_open and other not in is_open
+    if moves and reason is not Reason.FORCED and route.may_stand_in(other):
+        side, other, reason = other, side, Reason.BREAKER
+    return side, reason, other if route.may_stand_in(other) else None
 
 
-def _plan_read(
-    route: RouteRules,
-    head: RequestHead,
-    situation: Situation,
-    forced: Side | None,
-    params: Params,
-    roll: int,
-    entity: bytes,
-) -> Planned:
+def _plan_read(route: RouteRules, situation: Situation, asked: Asked) -> Planned:
     sides, settled = eligible_now(route, situation)
     if settled is not None:
-        return Planned(route.plan(_READ, settled, sides[0]), NO_BUCKET, params)
-    side, reason, bucket, sticky = choose(route, head, situation, forced, params, roll, entity)
+        return Planned(route.plan(_READ, settled, sides[0]), NO_BUCKET, asked.params)
+    side, reason, bucket, sticky = choose(route, situation, asked)
     side, reason, fallback = spare(route, situation, side, reason)
-    return Planned(route.plan(_READ, reason, side, fallback), bucket, params, sticky)
+    return Planned(route.plan(_READ, reason, side, fallback), bucket, asked.params, sticky)
 
 
 def _plan_write(route: RouteRules, kind: RequestKind, situation: Situation) -> Plan:
@@ -243,4 +241,4 @@ def _plan_ambiguous(table: Table, head: RequestHead, situations: Sequence[Situat
         unsafe = _plan_write(route, kind, situations[route.component.index])
         if unsafe.refusal is not None:
             return Planned(unsafe, NO_BUCKET, params)
-    return Planned(route.plan(kind, Reason.AMBIGUOUS, Side.LEGACY, None, refusal), NO_BUCKET, params)
+    return Planned(route.plan(kind, Reason.AMBIGUOUS, _LEGACY, None, refusal), NO_BUCKET, params)

@@ -89,7 +89,7 @@ class RouteRules:
 
     def may_stand_in(self, side: Side) -> bool:
         """Say whether the rules let `side` answer what was meant for the other one."""
-        return side is Side.LEGACY or self.to_modern
+        return self.to_modern or side is Side.LEGACY
 
     def prepare(self) -> None:
         """Make the plans of calm reads; put off until the first request, so that a swap of the rules is short."""

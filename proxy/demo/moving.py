@@ -8,8 +8,7 @@ from proxy.demo.play import Play
 from proxy.demo.tally import quantile_ms, readers, share_pct
 
 STEPS_PCT = (5, 25, 50)
-# A hundred readers fall into buckets by hash: their share differs from the weight by up to this many points.
-NEAR_PCT = 6.0
+NEAR_PCT = 3.0  # how far the measured share may be off, in points: a reader may be seen once more than the others
 FIRST_READS = 150
 
 
@@ -68,7 +67,8 @@ async def roll_back(play: Play) -> None:
     with teller.busy("waiting until every reader has been seen"):
         await play.stage.banyan("rollback", "users", "--why", why)
         in_force_s = await play.weight_in_force("users", 0)
-        found = await play.panel("users", play.now())
+        async with play.burst("users", READERS):
+            found = await play.panel("users", play.now())
     back, left = len(readers(found, "legacy")), len(readers(found, "modern"))
     teller.claim(
         "every reader is back on legacy",

@@ -69,8 +69,11 @@ async def _demo(exit_after: bool, console: Console, scenes: Sequence[Scene]) -> 
     except StageError as exc:
         console.print(f"[bold red]The demo cannot go on:[/] {escape(str(exc))}", highlight=False)
         return FAILED
-    if not ended:
-        return INTERRUPTED
+    return exit_code(teller, tally) if ended else INTERRUPTED
+
+
+def exit_code(teller: Teller, tally: Tally) -> int:
+    """Return what the demo ends with when it was told to the end."""
     return OK if teller.all_held and not tally.errors else FAILED
 
 

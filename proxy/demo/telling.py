@@ -37,7 +37,7 @@ class Teller:
         self._scene = name
         self.console.print()
         self.console.rule(f"[bold]{escape(name)}", align="left")
-        self.console.print(escape(about), style="dim", highlight=False)
+        self.console.print(escape(about), style="dim", highlight=False, soft_wrap=True)
 
     def typed(self, command: str) -> None:
         """Show a command as somebody would type it; never broken, so that it can be copied."""
@@ -46,7 +46,8 @@ class Teller:
     def claim(self, what: str, measured: str, held: bool) -> bool:
         """Put down a claim with its measurement; returns whether it holds."""
         self.claims.append(Claim(self._scene, what, measured, held))
-        self.console.print(f"  {_verdict(held)} {escape(what)}: [bold]{escape(measured)}", highlight=False)
+        line = f"  {_verdict(held)} {escape(what)}: [bold]{escape(measured)}"
+        self.console.print(line, highlight=False, soft_wrap=True)
         return held
 
     def busy(self, what: str) -> AbstractContextManager[object]:

@@ -16,6 +16,7 @@ from proxy.demo.web import NoAnswer, Reply, Web
 
 READS_PER_S = 46.0
 WRITES_PER_S = 4.0
+BREATH_S = 0.008  # between an answer and the next question of a burst: some hundred reads a second in all
 LATE_S = 1.0  # whoever is later than this leaves out what was missed
 _DONE = Reply(0, b"")
 
@@ -47,14 +48,16 @@ class Traffic:
                 task.cancel()
 
     async def burst(self, component: str, users: Sequence[str], readers: int, stop: asyncio.Event) -> None:
-        """Read one component as fast as `readers` can who wait for each answer, until `stop` is set."""
+        """Read one component by `readers` who wait for each answer and hardly more, until `stop` is set."""
 
         async def one(asks: Iterator[Ask]) -> None:
             while not stop.is_set():
                 await self.ask(next(asks))
+                await asyncio.sleep(BREATH_S)
 
         async with asyncio.TaskGroup() as group:
-            for start in range(readers):
+            for reader in range(readers):
+                start = len(users) * reader // readers
                 group.create_task(one(reads_of(component, (*users[start:], *users[:start]))))
 
     async def ask(self, ask: Ask) -> Answer:

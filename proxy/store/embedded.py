@@ -129,10 +129,10 @@ class EmbeddedServer:
         except (OSError, EOFError):
             return False
 
-    async def keep(self, report: Callable[[str], None]) -> None:
+    async def keep(self, report: Callable[[str], None], every_s: float = KEEP_S) -> None:
         """Start the server again whenever it has gone, for as long as this runs; `report` is told what happened."""
         while True:
-            await asyncio.sleep(KEEP_S)
+            await asyncio.sleep(every_s)
             if self.owned or await self.alive():
                 continue
             try:

@@ -33,7 +33,7 @@ GAP_S = 0.005  # between two looks, however often it is told of changes
 SILENCE_S = 5.0  # after which the push connection is asked whether it lives
 REFUSED_S = 30.0
 SAVE_AGAIN_S = 30.0
-HEAL_S = 0.8  # many replicas do not write back at once
+HEAL_S = 0.8  # at most, before writing back: many replicas do not do it at once
 
 
 class Follower:
@@ -54,6 +54,7 @@ class Follower:
         snapshot: Snapshot | None = None,
         replica: str = "",
         poll_s: float = POLL_S,
+        heal_s: float = HEAL_S,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -66,6 +67,7 @@ class Follower:
         self._snapshot = snapshot
         self._replica = replica
         self._poll_s = poll_s
+        self._heal_s = heal_s
         self._clock = clock
         self._wall = wall
         self._holding = Holding()
@@ -175,7 +177,7 @@ class Follower:
             self._heal_at = None
             self._holding.alarm("heal", None)
         elif self._heal_at is None:
-            self._heal_at = now + random.uniform(0.0, HEAL_S)
+            self._heal_at = now + random.uniform(0.0, self._heal_s)
         elif now >= self._heal_at:
             await self._write_back(restore)
 
@@ -193,6 +195,7 @@ class Follower:
             return
         self._heal_at = None
         if done:
+            self._holding.restored(restore)
             self._events.logged(event)
         self._wake.set()
 

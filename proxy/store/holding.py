@@ -67,6 +67,7 @@ class Restore:
     found: Found
     rule_set: RuleSet | None
     emergencies: Mapping[str, Emergency]
+    run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,11 @@ class Holding:
         lost_rules = self._held if isinstance(decision, WriteBack) else None
         if lost_rules is None and not decided.restore:
             return None
-        return Restore(look.found, lost_rules, decided.restore)
+        return Restore(look.found, lost_rules, decided.restore, look.run_id)
+
+    def restored(self, restore: Restore) -> None:
+        """Note that all of it went back: from now on an emergency that is gone was ended by somebody."""
+        self._run = restore.run_id
 
     def expire(self, now: float) -> bool:
         """Drop the emergencies whose time is over; says whether there were any."""

@@ -257,9 +257,11 @@ def _cancellable() -> Iterator[None]:
     """Let no cancellation get lost: wait_for, as redis-py uses it for each send, swallows one in Python 3.11."""
     task = asyncio.current_task()
     before = task.cancelling() if task is not None else 0
-    yield
-    if task is not None and task.cancelling() > before:
-        raise asyncio.CancelledError
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 @contextmanager

@@ -39,12 +39,14 @@ class ChunkedDecoder:
     """
     Takes bytes as they come and gives the body's blocks.
 
-    Once `done`, `rest` holds the bytes behind the body. Trailers are checked and dropped.
+    Once `done`, `rest` holds the bytes behind the body. Trailers are checked and dropped; `of_request` refuses those
+    that nobody sends in good faith. An answer, whose head was passed on, would only be torn by that.
     """
 
-    __slots__ = ("_held", "_left", "_overhead", "_state", "done", "rest")
+    __slots__ = ("_held", "_left", "_of_request", "_overhead", "_state", "done", "rest")
 
-    def __init__(self) -> None:
+    def __init__(self, of_request: bool) -> None:
+        self._of_request = of_request
         self._held = b""
         self._left = 0
         self._overhead = 0
@@ -127,7 +129,7 @@ class ChunkedDecoder:
         found = _TRAILER.fullmatch(data, at, end)
         if found is None:
             raise BadChunk("a trailer is not `name: value`")
-        if found[1].lower() in FORBIDDEN_TRAILERS:
+        if self._of_request and found[1].lower() in FORBIDDEN_TRAILERS:
             raise BadChunk("a trailer would frame, route or authenticate the message")
         self._overhead += end - at
         if self._overhead > TRAILER_BYTES:

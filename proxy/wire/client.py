@@ -9,40 +9,26 @@ Bytes behind a request wait, undecoded, until its answer is complete: that is al
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
+import struct
 from typing import Protocol, cast
 
 from proxy.core.limits import ClientDeadlines, WireLimits
 from proxy.core.messages import UNKNOWN_LENGTH, RequestHead
 from proxy.wire.chunked import BadChunk, ChunkedDecoder, chunk
-from proxy.wire.heads import Refused, check_early, early_check, read_request, why_refused
+from proxy.wire.heads import Refused, read_request
+from proxy.wire.partial import PartialHead, too_long
+from proxy.wire.statuses import CONTINUE, STATUS_LINE
 from proxy.wire.wheel import Timed, Wheel
 
 HALF_CLOSED_S = 1.0  # a client that closed its sending half gets this long for its answer
 LINGER_S = 2.0  # what still comes behind a final answer is read and thrown away for this long, so that no RST kills it
 WRITE_HIGH_BYTES = 262_144
+LAST_CALL_S = 1.0  # an idle keep-alive connection gets this long for one more request when the process drains
 _COUNTED, _CHUNKED, _UNTIL_CLOSE = range(3)  # how the answer under way is framed
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-REASONS = {
-    100: b"Continue", 101: b"Switching Protocols", 102: b"Processing", 103: b"Early Hints",
-    200: b"OK", 201: b"Created", 202: b"Accepted", 203: b"Non-Authoritative Information", 204: b"No Content",
-    205: b"Reset Content", 206: b"Partial Content", 207: b"Multi-Status", 208: b"Already Reported", 226: b"IM Used",
-    300: b"Multiple Choices", 301: b"Moved Permanently", 302: b"Found", 303: b"See Other", 304: b"Not Modified",
-    307: b"Temporary Redirect", 308: b"Permanent Redirect",
-    400: b"Bad Request", 401: b"Unauthorized", 402: b"Payment Required", 403: b"Forbidden", 404: b"Not Found",
-    405: b"Method Not Allowed", 406: b"Not Acceptable", 407: b"Proxy Authentication Required",
-    408: b"Request Timeout", 409: b"Conflict", 410: b"Gone", 411: b"Length Required", 412: b"Precondition Failed",
-    413: b"Content Too Large", 414: b"URI Too Long", 415: b"Unsupported Media Type", 416: b"Range Not Satisfiable",
-    417: b"Expectation Failed", 421: b"Misdirected Request", 422: b"Unprocessable Content", 423: b"Locked",
-    424: b"Failed Dependency", 425: b"Too Early", 426: b"Upgrade Required", 428: b"Precondition Required",
-    429: b"Too Many Requests", 431: b"Request Header Fields Too Large", 451: b"Unavailable For Legal Reasons",
-    500: b"Internal Server Error", 501: b"Not Implemented", 502: b"Bad Gateway", 503: b"Service Unavailable",
-    504: b"Gateway Timeout", 505: b"HTTP Version Not Supported", 506: b"Variant Also Negotiates",
-    507: b"Insufficient Storage", 508: b"Loop Detected", 510: b"Not Extended",
-    511: b"Network Authentication Required",
-}  # fmt: skip
-STATUS_LINE = [b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, b"")) for status in range(600)]
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets the connection
+_EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 
 
 class Exchange(Protocol):
@@ -74,9 +60,9 @@ class Client(asyncio.Protocol, Timed):
     """One client's connection: between requests, in an exchange, a tunnel, or lingering before its end."""
 
     __slots__ = (
-        "_body_left", "_busy", "_check", "_closing", "_decoder", "_ended", "_eof", "_exchange", "_framing", "_front",
-        "_lingering", "_minor", "_partial", "_paused", "_pending", "_searched", "_tunnel", "address", "blocked",
-        "forwarded", "forwarded_host", "keep_alive", "transport", "trusted",
+        "_body_left", "_busy", "_closing", "_decoder", "_ended", "_eof", "_exchange", "_framing", "_front",
+        "_lingering", "_minor", "_partial", "_paused", "_pending", "_tunnel", "_unsent", "address",
+        "blocked", "forwarded", "forwarded_host", "keep_alive", "transport", "trusted",
     )  # fmt: skip
 
     def __init__(self, front: Front) -> None:
@@ -87,9 +73,7 @@ class Client(asyncio.Protocol, Timed):
         self.trusted = False  # whether the peer's word on whom it serves is believed
         self.forwarded = b""  # memo of whoever writes heads for this connection, valid for `forwarded_host`
         self.forwarded_host = b""
-        self._partial = bytearray()  # the beginning of a head
-        self._searched = 0
-        self._check: object = None
+        self._partial: PartialHead | None = None
         self._pending = b""  # what came behind a request whose answer is not complete
         self._exchange: Exchange | None = None
         self._ended = False
@@ -104,6 +88,7 @@ class Client(asyncio.Protocol, Timed):
         self._paused = False
         self._lingering = False
         self._tunnel = False
+        self._unsent = 0  # bytes in the write buffer when the client was last looked at
         self.blocked = False
 
     # What asyncio calls
@@ -147,18 +132,15 @@ class Client(asyncio.Protocol, Timed):
                 self._wait_behind(data)
                 break
         self._busy = False
+        if self._eof:
+            self._end_of_input()
 
     def eof_received(self) -> bool:
-        exchange = self._exchange
-        if exchange is None:
-            return False
-        self._eof = True
-        if self._tunnel:
-            exchange.body_end()
-        elif self._body_left:
-            self._torn(exchange, 400, "the connection ended before the request's body did")
+        if self._exchange is None and not self._pending:
+            self._close()
         else:
-            self._front.wheel.arm(self, HALF_CLOSED_S)
+            self._eof = True
+            self._end_of_input()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -172,86 +154,100 @@ class Client(asyncio.Protocol, Timed):
 
     def pause_writing(self) -> None:
         self.blocked = True
+        self._unsent = self.transport.get_write_buffer_size()
         self._front.wheel.arm(self, self._front.deadlines.idle_s)
         if self._exchange is not None:
             self._exchange.client_blocked()
 
     def resume_writing(self) -> None:
         self.blocked = False
-        if self._exchange is not None:
-            if not self._body_left and not self._eof:
-                self.due = 0
-            self._exchange.client_writable()
-        else:
+        if self._exchange is None:
             self._go_on()
+            return
+        if self._tunnel or not (self._body_left or self._eof):
+            self.due = 0
+        elif self._eof:
+            self._front.wheel.arm(self, HALF_CLOSED_S)
+        self._exchange.client_writable()
 
     def on_deadline(self) -> None:
         front, exchange = self._front, self._exchange
-        if self._lingering or self.blocked or self._eof:
+        if self._lingering or self.blocked or self.transport.is_closing():
+            self._cut_unless_taken()
+        elif self._eof:
             self.transport.abort()  # connection_lost tells the exchange
         elif exchange is None:
             if self._partial:
                 self.refuse(Refused(408, f"no complete head within {front.deadlines.head_s:g} s", "head_timeout"))
             else:
-                self.transport.close()
+                self._close()
         elif self._body_left:
             if self._paused:
                 front.wheel.arm(self, front.deadlines.body_idle_s)  # the side is slow, not the client
             else:
                 self._torn(exchange, 408, f"nothing more of the body within {front.deadlines.body_idle_s:g} s")
 
+    def _end_of_input(self) -> None:
+        """Serve what can still be served to a client that closed its sending half."""
+        exchange = self._exchange
+        if exchange is None:
+            if not self._pending:
+                self._close()
+        elif self._tunnel:
+            exchange.body_end()
+        elif self._body_left:
+            self._torn(exchange, 400, "the connection ended before the request's body did")
+        else:
+            self._front.wheel.arm(self, HALF_CLOSED_S)
+
+    def _cut_unless_taken(self) -> None:
+        """Cut a client that takes nothing of what was written; a slow one, or the end of an answer, has time."""
+        unsent = self.transport.get_write_buffer_size()
+        if 0 < unsent < self._unsent:
+            self._unsent = unsent
+            self._front.wheel.arm(self, self._front.deadlines.idle_s)
+        else:
+            self.transport.abort()
+
+    def _close(self) -> None:
+        """Close once what was written is out, as long as the client takes it."""
+        self._unsent = self.transport.get_write_buffer_size()
+        if self._unsent:
+            self._front.wheel.arm(self, self._front.deadlines.idle_s)
+        self.transport.close()
+
     # Requests
 
     def _next_head(self, data: bytes) -> bytes:
         """Open an exchange for the head that `data` ends or holds; return what stands behind the head."""
-        partial = self._partial
-        if partial:
-            partial += data
-            end = partial.find(b"\r\n\r\n", self._searched)
-        else:
-            if data[0] == 13 or data[0] == 10:
-                data = data.lstrip(b"\r\n")  # RFC 9112 section 2.2: an empty line before a request line is ignored
-            end = data.find(b"\r\n\r\n")
-        if end < 0:
-            self._wait_for_head(data)
-            return b""
-        if partial:
-            data = bytes(partial)
-            self._partial = bytearray()
-            self._check = None
-        end += 4
+        limits = self._front.limits
         try:
-            if end > self._front.limits.head_bytes:
-                raise _too_long(data, self._front.limits)
-            request = read_request(data[:end] if end < len(data) else data, self._front.limits)
+            if self._partial is not None:
+                data = self._partial.add(data)
+                if not data:
+                    return b""
+                self._partial = None
+            if data[0] == 13:  # RFC 9112 section 2.2: empty lines before a request line are ignored
+                data = _EMPTY_LINES.sub(b"", data)
+            end = data.find(b"\r\n\r\n") + 4
+            if end < 4:
+                self._wait_for_head(data)
+                return b""
+            if end > limits.head_bytes:
+                raise too_long(data, limits)
+            request = read_request(data[:end] if end < len(data) else data, limits)
         except Refused as exc:
-            self.refuse(exc)
+            self.refuse(exc, data)
             return b""
         self._open(request)
         return data[end:] if end < len(data) else b""
 
-    def _wait_for_head(self, new: bytes) -> None:
-        """Keep the beginning of a head, unless no head can come of it any more."""
-        if not new:
-            return
-        held = self._partial
-        if not held:
-            held += new
-            self._front.wheel.arm(self, self._front.deadlines.head_s)
-            self._check = early_check()
-        self._searched = max(0, len(held) - 3)
-        limits = self._front.limits
-        try:
-            if len(held) > limits.head_bytes:
-                raise _too_long(held, limits)
-            line_bytes = held.find(b"\n", 0, limits.target_bytes + 100)
-            if line_bytes < 0 and len(held) > limits.target_bytes + 100:
-                raise _too_long(held, limits)
-            if line_bytes > 0 and held[line_bytes - 10 : line_bytes - 2] != b" HTTP/1.":
-                raise why_refused(bytes(held), "version")
-            check_early(self._check, held, new)
-        except Refused as exc:
-            self.refuse(exc)
+    def _wait_for_head(self, data: bytes) -> None:
+        """Keep the beginning of a head."""
+        if data:
+            if data[0] != 13:  # empty lines buy no time
+                self._front.wheel.arm(self, self._front.deadlines.head_s)
+            self._partial = PartialHead(data, self._front.limits)
 
     def _open(self, request: RequestHead) -> None:
         self._minor = request.minor
@@ -260,7 +256,7 @@ class Client(asyncio.Protocol, Timed):
         if length:
             self._body_left = length
             if length == UNKNOWN_LENGTH:
-                self._decoder = ChunkedDecoder()
+                self._decoder = ChunkedDecoder(of_request=True)
             self._front.wheel.arm(self, self._front.deadlines.body_idle_s)
         else:
             self.due = 0
@@ -282,12 +278,11 @@ class Client(asyncio.Protocol, Timed):
             if len(data) > left:
                 data, rest = data[:left], data[left:]
             self._body_left = left - len(data)
-            blocks = [data]
         else:
             decoder = self._decoder
             assert decoder is not None
             try:
-                blocks = decoder.feed(data)
+                data = b"".join(decoder.feed(data))  # tiny chunks must not cost a write each
             except BadChunk as exc:
                 self._torn(exchange, 400, str(exc))
                 return b""
@@ -295,10 +290,9 @@ class Client(asyncio.Protocol, Timed):
                 self._body_left = 0
                 self._decoder = None
                 rest = decoder.rest
-        done = not self._body_left
-        for block in blocks:
-            exchange.body(block)
-        if done and self._exchange is exchange:
+        if data:
+            exchange.body(data)
+        if not self._body_left and self._exchange is exchange:
             if not self.blocked:
                 self.due = 0
             exchange.body_end()
@@ -313,7 +307,7 @@ class Client(asyncio.Protocol, Timed):
     def _go_on(self) -> None:
         """Serve what has been waiting behind the last request."""
         self.resume()
-        if self._pending and not self._busy and not self.blocked:
+        if self._pending and not self._busy and not self.blocked and not self.transport.is_closing():
             pending, self._pending = self._pending, b""
             self.data_received(pending)
 
@@ -331,13 +325,16 @@ class Client(asyncio.Protocol, Timed):
 
     # Refusals and ends
 
-    def refuse(self, refused: Refused) -> None:
-        """Answer a request that is no request to anybody, and end the connection."""
-        self._partial = bytearray()
+    def refuse(self, refused: Refused, head: bytes = b"") -> None:
+        """Answer a request that is no request to anybody, and end the connection; `head` is what there is of it."""
+        if self._partial is not None:
+            head = bytes(self._partial.held[:5])
+            self._partial = None
+        head_only = head[:5] == b"HEAD "
         self.keep_alive = False
         self._minor = 1
         fields, body = self._front.refusal(refused.status, str(refused), refused.key, self)
-        self.answer(refused.status, [], fields, len(body), [body], True)
+        self.answer(refused.status, [], fields, len(body), [body], True, head_only)
 
     def _torn(self, exchange: Exchange, status: int, why: str) -> None:
         """The request's body will never be whole: whoever serves it must not take it for a short one."""
@@ -348,16 +345,18 @@ class Client(asyncio.Protocol, Timed):
         """End the sending half, then read and drop what still comes, so that the answer is not lost to a reset."""
         self._pending = b""
         self._decoder = None
-        if self._closing or self.transport.is_closing():
-            return
-        if self._eof:
-            self.transport.close()
+        transport, front = self.transport, self._front
+        if self._closing or transport.is_closing():
             return
         self._lingering = True
+        self._unsent = transport.get_write_buffer_size()
+        front.wheel.arm(self, front.deadlines.idle_s if self._unsent else LINGER_S)
+        if self._eof:
+            transport.close()
+            return
         self.resume()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self._front.wheel.arm(self, LINGER_S)
+        if transport.can_write_eof():
+            transport.write_eof()
 
     def shut(self, within_s: float) -> None:
         """Close `within_s` if nothing is under way; otherwise the answer under way will be the last."""
@@ -365,12 +364,17 @@ class Client(asyncio.Protocol, Timed):
             self._front.wheel.arm(self, within_s)
 
     def abort(self) -> None:
-        """Cut the connection visibly: a torn answer must not look like a whole one."""
+        """Cut the connection visibly: a torn answer must not look like a whole one. For the exchange to call."""
         self._exchange = None
         self._ended = True
         self.due = 0
-        if not self._closing:
-            self.transport.abort()
+        if self._closing:
+            return
+        self._closing = True
+        sock = self.transport.get_extra_info("socket")
+        if self._framing == _UNTIL_CLOSE and sock is not None:  # an orderly end would be the end of the body
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
 
     # Answers
 
@@ -385,7 +389,10 @@ class Client(asyncio.Protocol, Timed):
         it is framed anew. `head_only` for HEAD: `length` is told, no body follows. 204 and 304 likewise.
         """
         out = [STATUS_LINE[status], *fields, added]
-        keep_alive = self.keep_alive and not self._body_left and not self._front.draining and not self._eof
+        keep_alive = self.keep_alive and not self._body_left and not self._front.draining
+        if self._eof:
+            keep_alive = keep_alive and bool(self._pending or self._busy)  # what was sent before is served
+            self._still_there(complete)
         self._framing = _COUNTED
         if head_only or status == 304:
             if length >= 0:
@@ -421,6 +428,8 @@ class Client(asyncio.Protocol, Timed):
             blocks = chunk(blocks, complete)
         if blocks:
             self.transport.writelines(blocks)
+        if self._eof:
+            self._still_there(complete)
         if complete:
             self._complete()
 
@@ -438,6 +447,8 @@ class Client(asyncio.Protocol, Timed):
         self.resume()
         if pending and self._exchange is not None:
             self._exchange.body(pending)
+        if self._eof and self._exchange is not None:
+            self._exchange.body_end()
 
     def tunnel(self, data: bytes) -> None:
         """Send a tunnel's bytes."""
@@ -448,7 +459,7 @@ class Client(asyncio.Protocol, Timed):
         self._exchange = None
         self._ended = True
         if not self.transport.is_closing():
-            self.transport.close()
+            self._close()
 
     def tunnel_end(self) -> None:
         """End the sending half of a tunnel."""
@@ -461,12 +472,11 @@ class Client(asyncio.Protocol, Timed):
         if self._body_left or not self.keep_alive:
             self._linger()  # behind a request that has not ended, nothing can be read as a request
             return
-        self._front.wheel.arm(self, self._front.deadlines.idle_s)
+        front = self._front
+        front.wheel.arm(self, LAST_CALL_S if front.draining else front.deadlines.idle_s)
         self._go_on()
 
-
-def _too_long(data: bytes | bytearray, limits: WireLimits) -> Refused:
-    line_bytes = data.find(b"\r\n")
-    if line_bytes < 0 or line_bytes > limits.target_bytes:
-        return Refused(414, f"the target is longer than {limits.target_bytes} bytes", "target")
-    return Refused(431, f"the head is longer than {limits.head_bytes} bytes", "head")
+    def _still_there(self, complete: bool) -> None:
+        """An answer that is coming keeps a half-closed client: had it left for good, writing to it would tell."""
+        if not complete and not self.blocked:
+            self._front.wheel.arm(self, HALF_CLOSED_S)

@@ -36,8 +36,8 @@ from proxy.core.messages import COLON, CRLF, UNKNOWN_LENGTH, AnswerHead, Request
 
 _TARGET_ODD = re.compile(rb"[\x00-\x20#\x7f-\xff]")  # RFC 9112 section 3.2; a fragment is never sent (3.2.1)
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)(.*)")
-_VERSION = re.compile(rb" HTTP/[0-9]\.[0-9]\Z")
-_METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}\Z")
+_METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
+_REQUEST_LINE = re.compile(_METHOD.pattern + rb" [!-\xff]+ (HTTP/[0-9]\.[0-9])")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9](?: [\t -~\x80-\xff]*)?\r\n")
 _CONNECTION_OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade"))
 _UNSERVED = frozenset((b"CONNECT", b"TRACE"))
@@ -127,10 +127,10 @@ class _Ignore:
     """A protocol without callbacks."""
 
 
-def check_early(check: Any, held: bytes | bytearray, new: bytes) -> None:
+def check_early(parser: Any, held: bytes | bytearray, new: bytes) -> None:
     """Raise Refused if no head can come of what is held, of which `new` came last."""
     try:
-        check.feed_data(new)
+        parser.feed_data(new)
     except httptools.HttpParserUpgrade:
         return
     except httptools.HttpParserError as exc:
@@ -238,11 +238,12 @@ def _connection(request: RequestHead, special: list[tuple[int, bytes, bytes]]) -
             raise Refused(400, f"Connection must not name {wrong[0].decode('latin-1')}", "connection")
         request.fields = without(request.fields, frozenset(others))
     if upgrade and b"upgrade" in named and request.minor:
-        protocols = b", ".join(upgrade)
-        if tokens(protocols) not in ([], [b"h2c"]):  # we never speak h2c: served as 1.1
+        # HTTP over an upgraded connection would pass here unread: it is never asked for, the request served as 1.1.
+        protocols = [each for each in tokens(b",".join(upgrade)) if not each.startswith((b"h2c", b"http/"))]
+        if protocols:
             if request.length:
                 raise Refused(400, "an Upgrade with a body is not served", "framing")
-            request.upgrade = protocols
+            request.upgrade = b", ".join(protocols)
 
 
 def _frame(request: RequestHead, length: bytes | None, coding: bytes | None) -> None:
@@ -266,8 +267,9 @@ def _frame(request: RequestHead, length: bytes | None, coding: bytes | None) -> 
 def _check_host(host: bytes) -> None:
     if not is_host(host):
         raise Refused(400, "Host is not `name[:port]`", "host")
-    if len(_GOOD_HOSTS) < _GOOD_HOSTS_LIMIT:
-        _GOOD_HOSTS.add(host)
+    if len(_GOOD_HOSTS) >= _GOOD_HOSTS_LIMIT:
+        _GOOD_HOSTS.clear()
+    _GOOD_HOSTS.add(host)
 
 
 def _check_lines(head: bytes | bytearray, limits: WireLimits) -> None:
@@ -304,28 +306,32 @@ def _check_target(request: RequestHead, limits: WireLimits) -> None:
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None:
         raise Refused(400, "the target is neither a path nor an http URI", "target")
-    if absolute[1].lower() != request.host.lower():  # RFC 9112 section 3.2.2 would let the target win
+    if not request.host:  # HTTP/1.0
+        _check_host(absolute[1])
+        request.host = absolute[1]
+    elif absolute[1].lower() != request.host.lower():  # RFC 9112 section 3.2.2 would let the target win
         raise Refused(400, "Host differs from the authority of the target", "host")
     rest = absolute[2]
-    request.target = rest if rest[:1] == b"/" else b"/" + rest
+    if not rest and request.method == b"OPTIONS":  # RFC 9112 section 3.2.4
+        rest = b"*"
+    request.target = rest if rest[:1] in (b"/", b"*") else b"/" + rest
     request.path = request.target.partition(b"?")[0]
 
 
 def why_refused(head: bytes, why: str) -> Refused:
     """Return the refusal of a head that llhttp or the request line check turned down, from its first line."""
-    line = head.lstrip(b"\r\n").partition(b"\n")[0].rstrip(b"\r")
-    method, _, rest = line.partition(b" ")
-    if not _METHOD.match(method):
-        return Refused(400, "this is not HTTP", "syntax")
-    version = _VERSION.search(line)
-    if version is None:
+    line = head.partition(b"\n")[0].removesuffix(b"\r")
+    found = _REQUEST_LINE.fullmatch(line)
+    if found is None:
+        if not _METHOD.fullmatch(line.partition(b" ")[0]):
+            return Refused(400, "this is not HTTP", "syntax")
         return Refused(400, "the request line is not `method SP target SP HTTP/1.1`", "syntax")
-    if version[0] not in (b" HTTP/1.1", b" HTTP/1.0"):
+    if found[1] < b"HTTP/1.0":
+        return Refused(400, "a version before HTTP/1.0 has no such request line", "version")
+    if found[1] > b"HTTP/1.1":
         return Refused(505, "only HTTP/1.1 and HTTP/1.0 are served here", "version")
     if "method" in why.lower():
         return Refused(501, "this method is not known here", "method")
-    if rest.count(b" ") != 1:
-        return Refused(400, "the request line is not `method SP target SP HTTP/1.1`", "syntax")
     return Refused(400, why, "framing" if "Length" in why or "Encoding" in why else "syntax")
 
 

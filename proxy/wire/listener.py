@@ -13,11 +13,10 @@ from typing import Protocol
 
 from proxy.core.limits import ClientDeadlines, WireLimits
 from proxy.core.messages import RequestHead
-from proxy.wire.client import Client, Exchange
+from proxy.wire.client import LAST_CALL_S, Client, Exchange
 from proxy.wire.wheel import Wheel
 
 BACKLOG = 1024
-LAST_CALL_S = 1.0  # an idle keep-alive connection gets this long for one more request when the process drains
 
 
 class House(Protocol):
@@ -117,5 +116,5 @@ class Listener:
                 await asyncio.wait_for(self._empty.wait(), within_s)
         cut = len(self.clients)
         for client in list(self.clients):
-            client.abort()
+            client.transport.abort()  # which tells the exchange that its client is gone
         return cut

@@ -253,7 +253,7 @@ class Upstream(asyncio.Protocol, Timed):
             self._left = _NO_BODY
         elif head.saw & SawAnswer.CHUNKED:
             self._left = _CHUNKED
-            self._decoder = ChunkedDecoder()
+            self._decoder = ChunkedDecoder(of_request=False)
         elif head.length == UNKNOWN_LENGTH:
             self._left = _UNTIL_CLOSE
             head.keep_alive = False

@@ -13,6 +13,7 @@ from time import monotonic
 
 TICK_S = 0.1
 HORIZON_TICKS = 50  # what is due later is looked at every 5 s: so a closed connection is not kept until its deadline
+STALL_S = 0.5  # the loop stood still for longer than this: first hear what came meanwhile, then judge who is late
 
 
 class Timed:
@@ -65,14 +66,22 @@ class Wheel:
 
     def turn(self) -> None:
         """Fire all that is due by now."""
-        now = 1 + int((self._clock() - self._started_s) / TICK_S)
-        while self.tick < now:
-            self.tick += 1
-            for timed in self._slots.pop(self.tick, ()):
-                self._visit(timed)
+        passed, now = self.tick, 1 + int((self._clock() - self._started_s) / TICK_S)
+        if now <= passed:
+            return
+        self.tick = now  # at once: what is set from within must not be late already when several ticks have passed
+        error: Exception | None = None
+        for slot in range(passed + 1, now + 1) if now - passed <= len(self._slots) else sorted(self._slots):
+            for timed in self._slots.pop(slot, ()) if slot <= now else ():
+                try:
+                    self._visit(timed, slot)
+                except Exception as exc:  # a fault of one must not cost the others their deadlines
+                    error = exc
+        if error is not None:
+            raise error
 
-    def _visit(self, timed: Timed) -> None:
-        if timed.slot != self.tick:
+    def _visit(self, timed: Timed, slot: int) -> None:
+        if timed.slot != slot:
             return  # moved to an earlier slot meanwhile, and visited there
         timed.slot = 0
         due = timed.due
@@ -94,7 +103,8 @@ class Wheel:
             self.lag_s = max(0.0, loop.time() - expected_s)
             self._timer = loop.call_later(TICK_S, turn)
             expected_s = loop.time() + TICK_S
-            self.turn()
+            if self.lag_s < STALL_S:
+                self.turn()
 
         turn()
 

@@ -150,7 +150,7 @@ class FileFollower:
     async def _decide(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_S if self._state.waiting else None):
+                async with asyncio.timeout(RETRY_S if self._state.waiting else self._poll_s):
                     await self._due.wait()
             self._due.clear()
             if self._found is not None:

@@ -36,12 +36,12 @@ def test_percentages_may_carry_their_sign(word, number):
 @pytest.mark.parametrize(
     ("word", "what"),
     [
-        ("140", "should be 0 to 100, is 140"),
-        ("-1", "should be 0 to 100, is -1"),
-        ("nan", "should be 0 to 100, is nan"),
-        ("inf", "should be 0 to 100, is inf"),
-        ("12.345", "should be 0 to 100 in steps of 0.01, is 12.345"),
-        ("half", "should be 0 to 100 in steps of 0.01, is 'half'"),
+        ("140", "weight should be 0 to 100, is 140"),
+        ("-1", "weight should be 0 to 100, is -1"),
+        ("nan", "weight should be 0 to 100, is nan"),
+        ("inf", "weight should be 0 to 100, is inf"),
+        ("12.345", "weight should be 0 to 100 in steps of 0.01, is 12.345"),
+        ("half", "weight should be 0 to 100 in steps of 0.01, is 'half'"),
     ],
 )
 def test_a_percentage_that_makes_no_sense_is_refused(word, what):

@@ -1,4 +1,4 @@
-"""Rule sets, tables and heads for tests of plans: built from models, so that phases that are refused today can be tried."""
+"""Rule sets, tables and heads for tests of plans: made from models, for phases too that no file may ask for."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def table(*components: Component, version: int = 41, **defaults: Any) -> Table:
     return compile_table(rule_set(*components, version=version), PlanDefaults(**defaults))
 
 
-def head(method: str, path: str, *, upgrade: str = "", saw: int = 0, peer: str = "10.0.0.1", **fields: str) -> RequestHead:
+def head(
+    method: str, path: str, *, upgrade: str = "", saw: int = 0, peer: str = "10.0.0.1", **fields: str
+) -> RequestHead:
     """Return the head of a request; `x_user_id="7"` is the field `x-user-id: 7`."""
     flat = [item for name, value in fields.items() for item in field(name.replace("_", "-").encode(), value.encode())]
     made = RequestHead(method.encode(), path.encode(), flat, host=b"shop.test", peer=peer.encode())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -156,10 +158,8 @@ def test_routes_of_the_same_shape_and_method_clash(first, second, same):
     ],
 )
 def test_a_template_that_cannot_work_is_refused_with_a_sentence(text, sentence):
-    with pytest.raises(ValueError, match=".") as refused:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
         parse_template(text)
-
-    assert sentence in str(refused.value)
 
 
 def test_a_template_knows_its_method_and_its_names_in_order():

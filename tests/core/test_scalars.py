@@ -169,6 +169,11 @@ def test_what_a_fallback_cannot_be_on(cause, hint):
     assert said.endswith(hint)
 
 
+def test_any_jsonpath_may_name_many_places_where_many_are_meant():
+    assert scalars.checked_jsonpath("$.items[*].id") == "$.items[*].id"
+    assert fault(scalars.checked_jsonpath, "items").startswith("should be a JSONPath that begins with $")
+
+
 def test_the_key_of_a_created_entity_is_in_the_body_or_in_location():
     assert scalars.checked_created_key("location") == "location"
     assert scalars.checked_created_key("$.id") == "$.id"

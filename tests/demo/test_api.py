@@ -247,7 +247,7 @@ async def play(sequence: list[tuple[str, str, dict[str, Any] | None]], folder: P
         assert await whole_state(again) == state, "what was answered is not what is on disk"
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(calls(), min_size=5, max_size=30))
 def test_equal_calls_give_equal_answers_and_survive_a_restart(sequence):
     with tempfile.TemporaryDirectory(prefix="bn") as folder:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,9 @@ async def answer_of(response: ClientResponse) -> Answer:
     return Answer(response.status, body, response.headers.get("Location"), response.headers.get("Content-Type"))
 
 
+@cache
 def few(count: int = 3) -> Seed:
+    """Return the first entities of each component of the seed."""
     return {name: documents[:count] for name, documents in everything().items()}
 
 

@@ -326,3 +326,21 @@ async def test_a_full_pool_is_a_connect_failure_where_nothing_was_sent():
         assert (answer.value(b"x-banyan-fallback"), answer.status) == (b"modern;connect", 200)
         release.set()
         assert (await first.answer()).status == 200
+
+
+async def test_an_event_stream_is_passed_on_as_it_comes():
+    release = asyncio.Event()
+
+    async def stream(exchange: Exchange) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await exchange.send(head + b"9\r\ndata: 1\n\n\r\n")
+        await release.wait()
+        await exchange.send(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
+
+    async with running() as rig:
+        rig.modern.script = stream
+        client = await rig.connect()
+        await client.send(GET)
+        assert (await client.reader.readuntil(b"data: 1\n\n\r\n")).startswith(b"HTTP/1.1 200")
+        release.set()
+        assert await client.reader.readuntil(b"0\r\n\r\n") == b"9\r\ndata: 2\n\n\r\n0\r\n\r\n"

@@ -16,7 +16,9 @@ from tests.store.logs import Lines
 class Replica:
     """A follower of its own, as the gateway runs one; `seen` has each state that plans were told of."""
 
-    def __init__(self, url: str, data_dir: Path | None = None, poll_s: float = 1.0, name: str = "r1") -> None:
+    def __init__(
+        self, url: str, data_dir: Path | None = None, poll_s: float = 1.0, heal_s: float = 0.1, name: str = "r1"
+    ) -> None:
         self.link = Link(url)
         self.lines = Lines()
         self.events = Events(self.link, self.lines, who=name)  # type: ignore[arg-type]
@@ -29,6 +31,7 @@ class Replica:
             snapshot=Snapshot(data_dir) if data_dir else None,
             replica=name,
             poll_s=poll_s,
+            heal_s=heal_s,
         )
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -50,14 +50,14 @@ class Server:
         await until(self.answers, 20)
 
     def _run(self) -> subprocess.Popen[bytes]:
-        options = ["--port", str(self.port), "--unixsocket", "s", "--dir", ".", *self._options]
+        options = ["--port", str(self.port), "--unixsocket", "s", "--dir", "."]
         if self._sentinel:
             lines = [f"monitor rules {self._sentinel} 1", "down-after-milliseconds rules 500"]
             lines += ["failover-timeout rules 3000", "resolve-hostnames no"]
             (self.folder / "conf").write_text("".join(f"sentinel {line}\n" for line in lines))
             options = ["conf", "--sentinel", *options]
         else:
-            options += ["--save", ""]
+            options += ["--save", "", "--repl-diskless-sync-delay", "0", *self._options]
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen([str(self._binary), *options], cwd=self.folder, stdout=log, stderr=log)
 

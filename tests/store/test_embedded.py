@@ -142,7 +142,7 @@ async def test_a_killed_server_is_started_again_with_its_data(embed):
     await link.call("CONFIG", "SET", "appendfsync", "always")
     await link.call("SET", "a", "1")
     said: list[str] = []
-    keeping = asyncio.create_task(server.keep(said.append))
+    keeping = asyncio.create_task(server.keep(said.append, 0.05))
     os.kill(pid_of(server), signal.SIGKILL)
 
     await until(lambda: said, 20)
@@ -156,7 +156,7 @@ async def test_a_guest_takes_over_when_the_owner_stops(embed):
     owner, guest = embed(), embed()
     await owner.start()
     await guest.start()
-    keeping = asyncio.create_task(guest.keep(lambda text: None))
+    keeping = asyncio.create_task(guest.keep(lambda text: None, 0.05))
     await owner.stop()
 
     await until(lambda: guest.owned, 20)

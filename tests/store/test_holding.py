@@ -77,7 +77,9 @@ def test_a_wiped_store_gets_everything_back():
     wiped = look(Missing())
 
     back = holding.take(wiped, 4)
-    assert back == Restore(wiped.found, rules(3), {"users": LEGACY, "all": Emergency(Side.MODERN, "modern", 6_000)})
+    assert back == Restore(
+        wiped.found, rules(3), {"users": LEGACY, "all": Emergency(Side.MODERN, "modern", 6_000)}, "run1"
+    )
     assert holding.state(4).held == rules(3)
     assert holding.state(4).sides == {"users": Side.LEGACY}
     assert kinds(holding.state(4)) == ["ruleset_missing"]
@@ -118,11 +120,22 @@ def test_an_emergency_that_a_restart_lost_goes_back_until_it_is_there_again():
     restarted = look(rules(3), run="run2")
 
     for now in (1, 2, 3):
-        assert holding.take(restarted, now) == Restore(restarted.found, None, {"users": LEGACY})
+        assert holding.take(restarted, now) == Restore(restarted.found, None, {"users": LEGACY}, "run2")
         assert holding.state(now).sides == {"users": Side.LEGACY}
     assert holding.take(look(rules(3), run="run2", users=LEGACY), 4) is None
     assert holding.take(look(rules(3), run="run2"), 5) is None
     assert holding.state(5).sides == {}
+
+
+def test_once_it_went_back_an_end_is_an_end_again_even_before_the_next_look():
+    holding = Holding()
+    holding.take(look(rules(3), users=LEGACY), 0)
+    back = holding.take(look(rules(3), run="run2"), 1)
+    assert back is not None
+    holding.restored(back)
+
+    assert holding.take(look(rules(3), run="run2"), 2) is None
+    assert holding.state(2).sides == {}
 
 
 def test_a_lifetime_runs_out_by_our_own_clock():
@@ -146,7 +159,7 @@ def test_a_lifetime_that_a_wiped_store_forgot_runs_on():
 
     assert holding.next_end == 105
     assert holding.expire(105)
-    assert holding.take(look(Missing()), 106) == Restore(look(Missing()).found, rules(3), {})
+    assert holding.take(look(Missing()), 106) == Restore(look(Missing()).found, rules(3), {}, "run1")
 
 
 def test_a_lifetime_that_was_lengthened_or_taken_off_counts_anew():

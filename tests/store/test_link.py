@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.core.errors import StoreError
+from proxy.core.errors import ConfigError, StoreError
 from proxy.store.link import Link, Refused, any_after
 from proxy.store.scripts import Script
 from tests.store.servers import Server, free_port
@@ -148,8 +148,23 @@ async def test_many_calls_at_once_share_few_connections(server: Server, link: Li
     assert len(await server.redis.client_list()) <= before + 10
 
 
-async def test_a_bad_address_is_refused_before_anything_is_opened(make_link: Callable[..., Link]):
-    from proxy.core.errors import ConfigError
+async def test_a_cancelled_call_ends_whenever_the_cancellation_comes(link: Link):
+    """A loop that only ends when it is cancelled: one swallowed cancellation, and it would run for ever."""
 
+    async def loop() -> None:
+        while True:
+            await link.call("PING")
+
+    for turns in range(300):
+        task = asyncio.create_task(loop())
+        for _ in range(turns % 40):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=20)
+        assert done, turns
+        assert task.cancelled()
+
+
+async def test_a_bad_address_is_refused_before_anything_is_opened(make_link: Callable[..., Link]):
     with pytest.raises(ConfigError):
         make_link("http://127.0.0.1")

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.cli.desk import at_desk, store_of
+from proxy.core.errors import StoreError
+from proxy.settings import Settings
+from proxy.store.embedded import EmbeddedServer
+
+
+def test_an_embedded_store_that_never_ran_is_said(tmp_path):
+    with pytest.raises(StoreError, match="start the gateway with `banyan run`"):
+        store_of(Settings(data_dir=tmp_path))
+
+
+async def test_verbs_reach_the_embedded_store_of_a_running_gateway(tmp_path):
+    server = EmbeddedServer(tmp_path)
+    await server.start()
+    try:
+        async with at_desk(Settings(data_dir=tmp_path)) as desk:
+            assert (await desk.reader.facts()).rules is None
+    finally:
+        await server.stop()
+
+    with pytest.raises(StoreError, match="does not run: start the gateway"):
+        async with at_desk(Settings(data_dir=tmp_path)):
+            pass
+
+
+async def test_a_store_elsewhere_is_named_without_its_password():
+    with pytest.raises(StoreError) as refused:
+        async with at_desk(Settings(store="redis://ana:s3cret@127.0.0.1:1/0")):
+            pass
+
+    assert "redis://ana:***@127.0.0.1:1/0 is out of reach" in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+
+
+async def test_a_folder_that_a_server_used_and_left_is_not_taken_for_a_running_one(tmp_path: Path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/address").write_text("unix:///tmp/there-is-no-store-here\n")
+
+    with pytest.raises(StoreError, match="does not run"):
+        async with at_desk(Settings(data_dir=tmp_path)):
+            pass

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from proxy.core.status import heartbeat_facts
+from tests.cli.place import Place
+from tests.store.servers import free_port
+
+
+class Healthy(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/healthz" else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def side() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def sides() -> Iterator[dict[str, dict[str, str]]]:
+    with side() as legacy, side() as modern:
+        yield {"legacy": {"url": legacy}, "modern": {"url": modern}}
+
+
+def found(place: Place, code: int = 0) -> dict[str, tuple[str, str]]:
+    said = place.say("doctor", "-o", "json")
+    assert said.code == code, said
+    return {each["what"]: (each["state"], each["says"]) for each in json.loads(said.out)}
+
+
+def test_a_house_in_order(place, sides):
+    place.configure(sides=sides)
+    place.beat("a", version=1, epoch=place.say("status", "-o", "json").data["epoch"], at="2026-01-01T00:00:00Z")
+
+    all_of_it = found(place)
+
+    assert all_of_it["side legacy"][0] == "ok"
+    assert all_of_it["store eviction"] == ("ok", "maxmemory-policy is noeviction; noeviction loses no key")
+    assert all_of_it["store clock"][0] == "ok"
+    assert all_of_it["published rules"] == ("ok", "version 1, 2 components")
+    assert all_of_it["sticky skew"][0] == "ok"
+    assert all_of_it["store persistence"][0] == "warning"  # the store of the tests keeps nothing
+    assert all_of_it["replica a"][0] == "warning"  # its clock is months behind
+
+
+def test_a_store_that_may_forget_keys_is_warned_of(place, sides):
+    place.configure(sides=sides)
+    place.redis.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        assert found(place)["store eviction"][0] == "warning"
+    finally:
+        place.redis.config_set("maxmemory-policy", "noeviction")
+
+
+def test_sticky_skew_is_told(place, sides):
+    place.configure(sides=sides)
+    place.beat("a", version=1, facts=heartbeat_facts(connected=True, skew={"users": 0.4}))
+
+    assert "one sticky value makes 40% of its reads" in place.say("doctor").out
+
+
+def test_a_side_that_does_not_answer_ends_with_5(place, sides):
+    place.configure(sides=sides | {"modern": {"url": f"http://127.0.0.1:{free_port()}"}})
+
+    state, says = found(place, 5)["side modern"]
+
+    assert state == "failure"
+    assert "/healthz" in says
+
+
+def test_a_side_that_says_it_is_not_well_is_a_warning(place, sides):
+    place.configure(sides=sides | {"modern": {**sides["modern"], "health": "/sick"}})
+
+    assert found(place)["side modern"][0] == "warning"
+
+
+def test_a_store_that_does_not_answer_ends_with_5(bare, sides):
+    bare.configure(sides=sides)
+
+    state, says = found(bare, 5)["store"]
+
+    assert state == "failure"
+    assert "out of reach" in says
+
+
+def test_an_embedded_store_starts_with_the_gateway(bare, sides):
+    bare.store = "embedded"
+    bare.configure(sides=sides, data_dir="d")
+
+    assert found(bare)["store"] == ("ok", "embedded; it starts with the gateway")
+
+
+def test_a_port_that_something_else_has_ends_with_1(place, sides):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        place.configure(sides=sides, listen=f"127.0.0.1:{taken.getsockname()[1]}")
+
+        state, says = found(place, 1)["port listen"]
+
+    assert (state, "something else" in says) == ("failure", True)
+
+
+def test_bad_rules_end_with_4_and_bad_published_ones_too(place, sides):
+    place.configure(sides=sides)
+    place.redis.set("banyan:rules", "garbage")
+    assert found(place, 4)["published rules"][0] == "failure"
+
+    place.redis.delete("banyan:rules")
+    place.write("rules/users.yaml", "component: users\nweight: 140\n")
+    assert "should be 0 to 100, is 140" in found(place, 4)["rules"][1]
+
+
+def test_bad_settings_end_with_4(bare):
+    bare.write("config.yaml", "lsten: 1\n")
+
+    assert bare.say("doctor").code == 4
+
+
+def test_as_a_table_each_finding_has_a_mark(place, sides):
+    place.configure(sides=sides)
+
+    lines = place.say("doctor").out.splitlines()
+
+    assert all(line[0] in "✓!✗" for line in lines)

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.place import USERS
+
+
+def test_the_first_push_publishes_all_files(empty):
+    said = empty.say("rules", "push", "--why", "start", "-o", "json")
+
+    assert (said.code, said.data["version"], said.data["changed"]) == (0, 1, True)
+    assert empty.say("rules", "push").out == "nothing to change (version 1)\n"
+
+
+def test_a_push_publishes_what_was_edited_and_leaves_live_values(place):
+    place.say("weight", "users", "50")
+    place.write("rules/users.yaml", USERS + "owner: team-a\n")
+
+    assert place.say("rules", "push").out == "users.owner: null → team-a\nversion 3\n"
+
+
+def test_a_push_of_files_that_count_whole_replaces_live_values(place):
+    place.say("weight", "users", "50")
+
+    assert place.say("rules", "push", "--take", "files").out == "users.weight: 50 → 5\nversion 3\n"
+    assert place.say("rules", "push", "--take", "live").code == 2
+
+
+def test_a_push_with_one_bad_file_publishes_nothing_and_names_every_problem(place):
+    place.write(
+        "rules/users.yaml",
+        USERS.replace("weight: 5 ", "weight: 140").replace("component: users", "component: users\nphaze: off"),
+    )
+    place.write("rules/configuration.yaml", "component: configuration\nweight: 12.345\n")
+
+    said = place.say("rules", "push")
+
+    assert said.code == 4
+    assert "users.yaml:3:9: weight: should be 0 to 100, is 140" in said.err
+    assert "users.yaml:2:1: phaze: unknown key; did you mean `phase`?" in said.err
+    assert "configuration.yaml:2:9: weight: should be 0 to 100 in steps of 0.01, is 12.345" in said.err
+    assert len(place.say("rules", "history", "-o", "json").data) == 1
+
+
+def test_a_push_of_files_from_before_is_refused(place):
+    place.write("rules/users.yaml", USERS.replace("weight: 5 ", "weight: 9 "))
+    place.say("rules", "push")
+    place.write("rules/users.yaml", USERS)
+
+    said = place.say("rules", "push")
+
+    assert said.code == 3
+    assert "--take files" in said.err
+
+
+def test_a_push_made_for_another_version_is_a_conflict(place):
+    place.write("rules/users.yaml", USERS + "owner: team-a\n")
+
+    assert place.say("rules", "push", "--expect", "7").code == 6
+
+
+def test_diff_shows_live_and_file(place):
+    place.say("weight", "users", "50")
+
+    said = place.say("rules", "diff", "-o", "json")
+
+    assert said.data == [
+        {
+            "component": "users",
+            "where": "both",
+            "file": "users.yaml",
+            "fields": [{"field": "weight", "live": 50, "file": 5}],
+        }
+    ]
+    assert [line.split() for line in place.say("rules", "diff").out.splitlines()][1] == ["users", "weight", "50", "5"]
+
+
+def test_without_a_difference_there_is_nothing_to_show(place):
+    said = place.say("rules", "diff")
+
+    assert (said.code, said.out, said.err) == (0, "", "the files say what is live\n")
+
+
+def test_a_component_on_one_side_alone_is_shown(place):
+    place.write("rules/analytics.yaml", "component: analytics\nroutes: {GET /api/analytics: {}}\n")
+    (place.folder / "rules/configuration.yaml").unlink()
+
+    found = {each["component"]: each["where"] for each in place.say("rules", "diff", "-o", "json").data}
+
+    assert found == {"configuration": "live", "analytics": "file"}
+    assert "no file" in place.say("rules", "diff").out
+
+
+def test_pull_says_what_it_would_write_and_writes_when_told(place):
+    place.say("weight", "users", "50")
+    (place.folder / "rules/configuration.yaml").unlink()
+
+    said = place.say("rules", "pull")
+    assert "weight: 5 → 50" in said.out
+    assert "--write" in said.err
+    assert (place.folder / "rules/users.yaml").read_text() == USERS
+
+    assert place.say("rules", "pull", "--write").code == 0
+    assert (place.folder / "rules/users.yaml").read_text() == USERS.replace("weight: 5   #", "weight: 50  #")
+    assert "after" in (place.folder / "rules/configuration.yaml").read_text()
+    assert place.say("rules", "diff").out == ""
+    assert place.say("rules", "pull").err == "the files say what is live\n"
+
+
+def test_pull_leaves_a_file_that_nothing_live_belongs_to(place):
+    place.write("rules/analytics.yaml", "component: analytics\nroutes: {GET /api/analytics: {}}\n")
+
+    said = place.say("rules", "pull", "--write")
+
+    assert said.code == 0
+    assert "analytics.yaml only" in said.err
+
+
+def test_history_is_shown_newest_first(place):
+    place.say("weight", "users", "6", "--why", "one")
+    place.say("weight", "users", "7", "--why", "two")
+
+    table = place.say("rules", "history", "-n", "2").out.splitlines()
+
+    assert [line.split()[0] for line in table] == ["version", "3", "2"]
+    assert table[1].endswith("users.weight: 6 → 7")
+
+
+def test_undo_takes_the_last_change_back_or_the_one_named(place):
+    place.say("weight", "users", "6")
+    place.say("rules", "undo")
+    assert place.say("rules", "diff").out == ""
+
+    place.say("weight", "users", "8")
+    assert place.say("rules", "undo", "99").code == 3
+    assert place.say("rules", "undo", "2").code == 3
+    assert place.say("rules", "undo", "4", "--why", "no").out.startswith("users.weight: 8 → 5\n")
+
+
+def test_accept_has_nothing_to_do_while_all_hold_the_same(place):
+    assert place.say("rules", "accept").code == 3
+    place.beat("a", epoch="another", version=9)
+
+    assert place.say("rules", "accept", "--why", "rebuilt").code == 0
+
+
+@pytest.mark.parametrize("words", [("push",), ("pull",), ("diff",), ("history",), ("undo",), ("accept",)])
+def test_a_store_that_does_not_answer_ends_with_5(bare, words):
+    assert bare.say("rules", *words).code == 5
+
+
+@pytest.mark.parametrize("words", [("push",), ("pull",), ("diff",)])
+def test_a_folder_that_is_not_there_ends_with_4(place, words):
+    place.configure(rules="nowhere")
+
+    said = place.say("rules", *words)
+
+    assert said.code == 4
+    assert "nowhere" in said.err

@@ -1,0 +1,106 @@
+"""What one replica says of itself, and when it knows too little to be trusted with writes."""
+
+from __future__ import annotations
+
+import structlog
+
+from proxy.config import load_settings
+from proxy.core.breaker import Cause, State
+from proxy.core.rules import Component, RuleSet, Side
+from proxy.core.table import compile_table
+from proxy.gateway.breakers import Trip
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.outgoing import Manner, SideManner
+from proxy.replica import Replica, new_replica_id, plan_defaults
+from proxy.store.events import Events
+from proxy.store.fleet import Fleet
+from proxy.store.follower import Follower
+from proxy.store.holding import Source
+from proxy.store.holding import State as StoreState
+from proxy.store.link import Link
+from proxy.store.rules import RuleStore
+from proxy.workers.files import FileFollower
+from tests.rig import USERS, table_of
+
+
+def rules(version: int = 1) -> RuleSet:
+    users = Component.model_validate(USERS)
+    return RuleSet(
+        schema="1.0", epoch="e", version=version, who="test", why="test", at="2026-01-01T00:00:00Z",
+        components={"users": users},
+    )  # fmt: skip
+
+
+def replica_of(tmp_path, **env: str) -> Replica:
+    """Put a replica together around a store that is never asked."""
+    settings = load_settings(None, {"BANYAN_RULES": str(tmp_path / "rules"), **env})
+    link = Link("unix:///tmp/bn-nobody-listens-here")
+    log = structlog.get_logger()
+    replica = Replica(settings, "1.2.3", new_replica_id(), Events(link, log), Fleet(link))
+    table = compile_table(None, plan_defaults(settings))
+    sides = {side: SideManner(b"127.0.0.1") for side in Side}
+    replica.gateway = Gateway(table, {}, sides, Manner(access_log=False), replica.tripped)
+    replica.follower = Follower(link, replica.events, log, on_change=replica.follow)
+    replica.files = FileFollower(settings.rules, RuleStore(link), replica.events)
+    return replica
+
+
+async def test_a_state_of_the_store_becomes_table_and_situations_in_one_step(tmp_path):
+    replica = replica_of(tmp_path)
+    replica.follow(StoreState(held=rules(7), source=Source.STORE, read_once=True, sides={"users": Side.LEGACY}))
+
+    assert replica.table.version == 7
+    assert [situation.emergency for situation in replica.situations] == [Side.LEGACY]
+    assert [situation.store_lost for situation in replica.situations] == [False]
+
+
+async def test_the_table_is_compiled_once_for_a_rule_set(tmp_path):
+    replica = replica_of(tmp_path)
+    state = StoreState(held=rules(), source=Source.STORE, read_once=True)
+    replica.follow(state)
+    table = replica.table
+    replica.follow(StoreState(held=state.held, source=Source.STORE, read_once=True, sides={"users": Side.MODERN}))
+
+    assert replica.table is table
+
+
+async def test_rules_from_files_alone_count_as_a_lost_store_unless_they_are_trusted(tmp_path):
+    state = StoreState(held=rules(), source=Source.FILES)
+    careful, trusting = replica_of(tmp_path), replica_of(tmp_path, BANYAN_COLD_START="trust-files")
+    for replica in (careful, trusting):
+        replica.follow(state)
+
+    assert careful.situations[0].store_lost
+    assert not trusting.situations[0].store_lost
+
+
+async def test_a_snapshot_is_good_enough_and_so_is_a_store_that_was_read_once(tmp_path):
+    replica = replica_of(tmp_path)
+    for state in (
+        StoreState(held=rules(), source=Source.SNAPSHOT),
+        StoreState(held=rules(), source=Source.FILES, read_once=True),
+    ):
+        replica.follow(state)
+        assert not replica.situations[0].store_lost
+
+
+async def test_a_breaker_that_opens_is_counted_and_told(tmp_path):
+    replica = replica_of(tmp_path)
+    for state in (State.OPEN, State.HALF_OPEN, State.CLOSED):
+        replica.tripped(Trip("users", Side.MODERN, state, Cause.ERRORS))
+
+    assert replica.trips.items() == [(("users", "modern", "errors"), 1)]
+    assert replica.events.waiting == 3
+
+
+async def test_the_heartbeat_names_version_skew_and_open_breakers(tmp_path):
+    replica = replica_of(tmp_path)
+    replica.gateway.follow(table_of(USERS), {}, store_lost=False)
+    replica.gateway.breakers.breakers["users", Side.MODERN].trip(1.0)
+    for number in range(300):
+        replica.records.sample("users", 7 if number % 2 else number)
+    beat = replica.heartbeat()
+
+    assert (beat.id, beat.build, beat.version, beat.source) == (replica.id, "1.2.3", 0, "none")
+    assert beat.breakers == ("users/modern",)
+    assert 0.4 < beat.facts["skew"]["users"] < 0.6
