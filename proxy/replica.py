@@ -194,6 +194,7 @@ class Replica:
                 refused=self.files.state.refused,
                 skew=skew,
                 unclaimed=unclaimed,
+                sides=state.sides,
             ),
         )
 

@@ -71,6 +71,7 @@ def refusal_of(error: GatewayError) -> Refused:
         case NotAllowed():
             return Refused(422, str(error))
         case StoreError():
-            return Refused(503, f"the store is out of reach, nothing was changed: {error}", {"Retry-After": "2"})
+            what = f"{error}; nothing was changed, unless the store went away while it did so"
+            return Refused(503, what, {"Retry-After": "2"})
         case _:
             return Refused(500, "this should not happen; the log says more")

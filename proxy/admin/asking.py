@@ -48,7 +48,7 @@ def asked(method: str, target: str, fields: Iterable[str], client: str, secret: 
     try:
         head = read_request(text.encode(), WireLimits())
     except Refused as exc:
-        raise BadWish(f"the gateway refuses this request with {exc.status}: {exc.why}") from None
+        raise BadWish(f"the gateway refuses this request with {exc.status}: {exc}") from None
     head.peer = (client or CLIENT).encode()
     return Question(head, forced_by(head, secret))
 

@@ -1,5 +1,5 @@
 """
-Documents drawn for people, with rich: the only room of the command line that imports it.
+Documents drawn for people, with rich: as tables, and as sentences where a table says less.
 
 Takes what `-o json` prints and leaves out what nobody reads; decides nothing. Colour is rich's business: none with
 NO_COLOR, and none where stdout is no terminal.
@@ -150,6 +150,8 @@ def _remarks(each: Mapping[str, Any]) -> Iterable[str]:
         left = each["emergency"]["ends_in_s"]
         ends = f"ends in {left:g} s" if left is not None else f"until `DEL` of {each['emergency']['key']}"
         yield f"emergency: {each['emergency']['raw']}, {ends}"
+    for own in each["own_emergencies"]:
+        yield f"{own['replica']} sends all reads to {own['side']} by its own emergency file"
     for breaker in each["breakers"]:
         yield f"breaker open: {breaker['side']} in {breaker['replica']}"
     yield f"going back: {each['going_back']}"

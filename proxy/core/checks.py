@@ -251,8 +251,10 @@ def _stand(component: Component) -> str:
 
 
 def _by_verb_only(component: Component, was: Component) -> Iterator[_Finding]:
+    """A phase that is spelled out moves by verb; without one the component follows its weight, as files may say."""
     now, before = component.effective_phase, was.effective_phase
-    if was.kind is ComponentKind.ENTITY and now is not before:
+    spelled_out = component.phase is not None or was.phase is not None
+    if was.kind is ComponentKind.ENTITY and now is not before and spelled_out:
         verb = f"banyan phase {component.component} {now}"
         yield ("phase",), f"goes from {before} to {now} by verb only, as it moves writes: `{verb}`"
 

@@ -13,7 +13,7 @@ import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, RootModel, ValidationError
 
 from proxy.core.errors import Problem
-from proxy.core.headers import UPGRADE, classify_request
+from proxy.core.headers import UPGRADE, meaning_in_request
 from proxy.core.messages import RequestHead, Saw, field
 from proxy.core.model import Frozen, Items
 from proxy.core.phases import RequestKind
@@ -104,7 +104,8 @@ def _head_of(entry: Expectation) -> RequestHead:
     method, target = split_route(entry.request)
     head = RequestHead((method or "").encode(), target.encode())
     for raw, value in entry.headers.items():
-        name, meaning = classify_request(raw.encode())
+        name = raw.lower().encode()
+        meaning = meaning_in_request(name)
         if meaning == UPGRADE:
             head.upgrade = value.encode()
         elif meaning == Saw.OVERRIDE:

@@ -1,8 +1,7 @@
 """
 Header rules: what each field of a message means to a proxy, and which fields it must drop, add or refuse.
 
-Hot tables for the wire and the gateway: names are looked up as they came, in any case, through a bounded memo, so that
-a field costs one dictionary look-up and no `lower()`. Nothing here parses a message.
+Tables for the wire and the gateway; each distinct field line asks them once. Nothing here parses a message.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ MEMO_LIMIT = 4096  # names remembered; then all are forgotten, so that nobody fi
 MEMO_NAME_BYTES = 64  # longer names are classified anew each time
 
 
-# What a field means, as plain ints because each field of each message is asked: PLAIN fields are passed on and looked
-# at by nobody; positive ones are passed on and leave their bits in `saw`; negative ones are for the wire alone.
+# What a field means, as plain ints because the wire asks for each field of each message: PLAIN fields are passed on
+# and looked at by nobody; positive ones are passed on and leave their bits in `saw`; negative ones are for the wire.
 PLAIN = 0
 HOST = -1
 LENGTH = -2
@@ -81,42 +80,30 @@ NEVER_BY_CONNECTION = frozenset(_REQUEST) - {b"upgrade", b"connection", b"http2-
     )
 )  # fmt: skip
 
-_request_memo: dict[bytes, tuple[bytes, int]] = {}
-_answer_memo: dict[bytes, tuple[bytes, int]] = {}
-request_known = _request_memo.get  # raw name → (lower name, meaning) or None: then ask `classify_request`
-answer_known = _answer_memo.get
+_SECRET = frozenset((b"authorization", b"cookie", b"proxy-authorization", b"set-cookie", b"x-api-key"))
 
 
-def classify_request(raw: bytes) -> tuple[bytes, int]:
-    """Return a request field's name in lower case and its meaning, and remember it."""
-    name = raw.lower()
+def meaning_in_request(name: bytes) -> int:
+    """Return what a field of a request means; `name` in lower case."""
     meaning = _REQUEST.get(name)
-    if meaning is None:
-        if name in _HOP or name.startswith((b"proxy-", b"x-banyan-")):
-            meaning = HOP
-        elif b"_" in name:
-            meaning = ODD
-        else:
-            meaning = PLAIN
-    return _remember(_request_memo, raw, (name, meaning))
+    if meaning is not None:
+        return meaning
+    if name in _HOP or name.startswith((b"proxy-", b"x-banyan-")):
+        return HOP
+    return ODD if b"_" in name else PLAIN
 
 
-def classify_answer(raw: bytes) -> tuple[bytes, int]:
-    """Return an answer field's name in lower case and its meaning, and remember it."""
-    name = raw.lower()
+def meaning_in_answer(name: bytes) -> int:
+    """Return what a field of an answer means; `name` in lower case."""
     meaning = _ANSWER.get(name)
-    if meaning is None:
-        hop = name in _HOP or name.startswith((b"proxy-connection", b"x-banyan-"))
-        meaning = HOP if hop else PLAIN
-    return _remember(_answer_memo, raw, (name, meaning))
+    if meaning is not None:
+        return meaning
+    return HOP if name in _HOP or name.startswith((b"proxy-connection", b"x-banyan-")) else PLAIN
 
 
-def _remember(memo: dict[bytes, tuple[bytes, int]], raw: bytes, found: tuple[bytes, int]) -> tuple[bytes, int]:
-    if len(raw) <= MEMO_NAME_BYTES:
-        if len(memo) >= MEMO_LIMIT:
-            memo.clear()
-        memo[raw] = found
-    return found
+def is_secret(name: bytes) -> bool:
+    """Say whether a field carries what must not be kept anywhere, not even in memory; `name` in lower case."""
+    return name in _SECRET
 
 
 def tokens(value: bytes) -> list[bytes]:

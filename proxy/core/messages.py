@@ -89,7 +89,6 @@ class SawAnswer:
     LOCATION = 2  # Location, Content-Location
     STREAM = 4  # Content-Type: text/event-stream
     CHUNKED = 16
-    UPGRADE = 32
 
 
 def value_of(fields: list[bytes], name: bytes) -> bytes | None:

@@ -54,11 +54,13 @@ def heartbeat_facts(
     refused: Iterable[RefusedFile] = (),
     skew: Mapping[str, float] | None = None,
     unclaimed: Iterable[tuple[str, int]] = (),
+    sides: Mapping[str, Side] | None = None,
 ) -> dict[str, Any]:
     """
     Return what a replica puts into `facts` of its heartbeat for this document and for `banyan routes`.
 
-    `skew` has the share of each component's busiest sticky value, 0 to 1; `unclaimed` (first segments, requests).
+    `skew` has the share of each component's busiest sticky value, 0 to 1; `unclaimed` (first segments, requests);
+    `sides` where an emergency sends all reads of a component, by the store or by the replica's own emergency file.
     """
     return {
         "connected": connected,
@@ -66,6 +68,7 @@ def heartbeat_facts(
         "refused_files": [asdict(each) for each in refused],
         "skew": {name: round(share, 4) for name, share in (skew or {}).items() if share > SKEW_LIMIT},
         "unclaimed": [list(each) for each in unclaimed],
+        "sides": {name: str(side) for name, side in (sides or {}).items()},
     }
 
 
@@ -121,6 +124,7 @@ def _component(facts: Facts, rules: RuleSet, name: str, meant: Interpretation) -
         "reads": _reads(component, meant.sides.get(name)),
         "writes": STANDINGS[component.effective_phase].primary,
         "emergency": _emergency_of(name, facts.emergencies, meant),
+        "own_emergencies": _own_emergencies(name, meant, facts.replicas),
         "values": _values(rules, component, facts.at_s),
         "changed": _changed(rules.origins.get(name, {})),
         "going_back": ahead.going_back,
@@ -239,6 +243,14 @@ def _emergency_of(name: str, keys: Mapping[str, Emergency], meant: Interpretatio
     return {**_emergency(key, keys[key]), "side": meant.sides.get(name), "heeded": name in meant.sides}
 
 
+def _own_emergencies(name: str, meant: Interpretation, replicas: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return the replicas that send all reads to one side though the store does not say so: by `emergency_file`."""
+    if name in meant.sides:
+        return []
+    told = ((replica, _fact(replica, "sides").get(name)) for replica in replicas)
+    return [{"replica": str(replica.get("id")), "side": side} for replica, side in told if isinstance(side, str)]
+
+
 def _alarms(meant: Interpretation, replicas: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return every alarm once, with the replicas that raise it."""
     found: dict[tuple[Any, ...], list[str]] = {(alarm.kind, alarm.why, alarm.component): [] for alarm in meant.alarms}
@@ -272,6 +284,13 @@ def _list(replica: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
     yield from (each for each in listed if isinstance(each, Mapping)) if isinstance(listed, Sequence) else ()
 
 
+def _fact(replica: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a mapping that a replica has in its facts, an empty one for whatever else another build says there."""
+    facts = replica.get("facts")
+    found = facts.get(name) if isinstance(facts, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
 def _breakers(name: str, replicas: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """Return the open breakers of a component: (replica, side)."""
     return [
@@ -284,14 +303,8 @@ def _breakers(name: str, replicas: Sequence[Mapping[str, Any]]) -> list[dict[str
 
 def _skew(name: str, replicas: Sequence[Mapping[str, Any]]) -> float | None:
     """Return the largest share of a component's reads that one sticky value has in any replica, None if all is well."""
-    shares = []
-    for replica in replicas:
-        facts = replica.get("facts")
-        skew = facts.get("skew") if isinstance(facts, Mapping) else None
-        share = skew.get(name) if isinstance(skew, Mapping) else None
-        if isinstance(share, int | float):
-            shares.append(float(share))
-    return max(shares, default=None)
+    shares = (_fact(replica, "skew").get(name) for replica in replicas)
+    return max((float(share) for share in shares if isinstance(share, int | float)), default=None)
 
 
 def _replica(rules: RuleSet | None, replica: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,10 +94,14 @@ class Stage:
     def rule_file(self, component: str) -> Path:
         return self.folder / "rules" / f"{component}.yaml"
 
-    def raise_if_ended(self) -> None:
-        """Raise StageError when a process has ended that should not have."""
+    def pid_of(self, name: str) -> int:
+        """Return the process id of `legacy`, `modern` or the `gateway`."""
+        return next(child.pid for child in self._children if child.name == name)
+
+    def raise_if_ended(self, *names: str) -> None:
+        """Raise StageError when one of the processes named, or any without names, has ended that should not have."""
         for child in self._children:
-            if child.ended:
+            if child.ended and (not names or child.name in names):
                 raise StageError(f"{child.name} has ended:\n{child.last_words()}")
 
     async def banyan(self, *words: str) -> str:

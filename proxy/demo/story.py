@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
+from rich.text import Text
 
 from proxy.demo.failing import modern_fails
 from proxy.demo.moving import pass_through, roll_back, shift
@@ -32,24 +33,24 @@ Scene = Callable[[Play], Awaitable[None]]
 SCENES: tuple[Scene, ...] = (pass_through, shift, modern_fails, edit_file, emergency, roll_back)
 
 
-def run_demo(exit_after: bool, console: Console, scenes: Sequence[Scene] = SCENES) -> int:
+def run_demo(exit_after: bool, console: Console, scenes: Sequence[Scene] = SCENES, ports: Ports | None = None) -> int:
     """
     Tell the story, then go on with the traffic until Ctrl-C, unless `exit_after`; return the exit code.
 
     0 only if no reader saw an error and every claim held; 130 when interrupted before the end of the story.
     Leaves no process and no folder behind.
     """
-    return asyncio.run(_demo(exit_after, console, scenes))
+    return asyncio.run(_demo(exit_after, console, scenes, ports))
 
 
-async def _demo(exit_after: bool, console: Console, scenes: Sequence[Scene]) -> int:
+async def _demo(exit_after: bool, console: Console, scenes: Sequence[Scene], ports: Ports | None) -> int:
     _end_at_the_first_signal()
     teller, tally = Teller(console), Tally()
     ended = False
     try:
         async with AsyncExitStack() as stack:
             with teller.busy("starting two applications, a store and a gateway"):
-                stage = await stack.enter_async_context(Stage())
+                stage = await stack.enter_async_context(Stage(ports))
             traffic = Traffic(stage.web, stage.origin, tally)
             stop = asyncio.Event()
             running = asyncio.create_task(traffic.run(WRITTEN, stop))
@@ -78,9 +79,9 @@ def exit_code(teller: Teller, tally: Tally) -> int:
 
 
 def _end_at_the_first_signal() -> None:
-    """Cancel the demo at the first SIGINT or SIGTERM; later ones must not disturb its clearing away."""
+    """Cancel the demo at the first signal; later ones must not disturb its clearing away."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def end() -> None:
         for number in numbers:
@@ -134,16 +135,18 @@ def _sum_up(teller: Teller, tally: Tally) -> None:
 
 async def _go_on(console: Console, stage: Stage, tally: Tally) -> None:
     """Show how it goes, until somebody ends it."""
-    console.print("\nThe traffic goes on; raise a weight, set an emergency, stop an application. Ctrl-C ends it.")
+    hint = f"raise a weight, set an emergency, or `kill {stage.pid_of('modern')}`, which is modern"
+    console.print(f"\nThe traffic goes on: {hint}. Ctrl-C ends it.", highlight=False, soft_wrap=True)
     if not console.is_terminal:
         while True:
             await asyncio.sleep(PLAIN_LINE_S)
-            console.print(_line(tally), highlight=False)
-    with Live(_line(tally), console=console, auto_refresh=False) as live:
+            stage.raise_if_ended("gateway")
+            console.print(_line(tally), highlight=False, soft_wrap=True)
+    with Live(Text(_line(tally)), console=console, auto_refresh=False) as live:
         while True:
             await asyncio.sleep(LINE_S)
-            stage.raise_if_ended()
-            live.update(_line(tally), refresh=True)
+            stage.raise_if_ended("gateway")
+            live.update(Text(_line(tally)), refresh=True)
 
 
 def _line(tally: Tally) -> str:

@@ -14,7 +14,7 @@ from proxy.demo.asks import Ask
 
 KEPT = 50_000  # answers kept one by one; the counts go on for ever
 SHOWN = 5  # errors kept for good
-LATENCIES = 1_000  # answers of which a running summary tells the latency
+LATENCIES = 500  # answers of which a running summary tells the latency
 
 
 @dataclass(frozen=True, slots=True)

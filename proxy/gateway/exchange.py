@@ -12,12 +12,13 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING
 
 from proxy.core.breaker import ERROR, FINE, TRANSPORT, State
-from proxy.core.errors import Sent, UpstreamError
+from proxy.core.errors import Failure, Sent, UpstreamError
 from proxy.core.failures import PROXY_STATUS_ERROR, Next, after_failure, status_of
 from proxy.core.messages import AnswerHead, RequestHead, SawAnswer
 from proxy.core.phases import RequestKind
 from proxy.core.plan import Planned
 from proxy.gateway.answers import problem
+from proxy.gateway.bounds import Bound
 from proxy.gateway.legs import Leg
 from proxy.gateway.outgoing import own_location, request_message, without_validators
 from proxy.gateway.records import GONE, Entry
@@ -34,9 +35,9 @@ class Exchange:
     """Serves one request of `client`; ends with exactly one answer, one visible abort, or a client that left."""
 
     __slots__ = (
-        "_added_late", "_again", "_body", "_body_bytes", "_body_done", "_client", "_committed", "_forwarded",
-        "_gateway", "_gone", "_leg", "_line", "_plan", "_planned", "_recorded", "_request", "_started_s", "_status",
-        "_streaming", "_tried_s", "fell_back", "head_only", "request_id", "sending", "upgrade",
+        "_added_late", "_again", "_body", "_body_bytes", "_body_done", "_bound", "_client", "_committed", "_endless",
+        "_forwarded", "_gateway", "_gone", "_leg", "_line", "_plan", "_planned", "_recorded", "_request", "_started_s",
+        "_status", "_streaming", "_tried_s", "fell_back", "head_only", "request_id", "sending", "upgrade",
     )  # fmt: skip
 
     def __init__(
@@ -56,7 +57,9 @@ class Exchange:
         self._again = False  # the present side was asked a second time
         self.fell_back = ""  # why the other side was asked
         self._added_late = b""
+        self._bound: Bound | None = None
         self._committed = False  # the head of an answer was passed on
+        self._endless = False  # the answer is a stream of events
         self._recorded = False
         self._gone = False  # the client left
         self._body: list[bytes] | None = None  # what was sent of it, as long as all of it can be sent again
@@ -71,7 +74,9 @@ class Exchange:
 
     def begin(self) -> None:
         """Send the request as soon as enough of it is there: at once, or when a short body is complete."""
-        request = self._request
+        request, leg = self._request, self._leg
+        if leg.exchange_s:
+            self._bound = Bound(self, leg.pool.wheel, leg.exchange_s)
         if not request.length:
             self._send()
             return
@@ -98,6 +103,7 @@ class Exchange:
     def body_end(self) -> None:
         """The request is complete."""
         self._body_done = True
+        self._tried_s = perf_counter()  # how long a client took for its body says nothing of the side
         if not self._streaming:
             if self._plan.needs_entity:
                 self._plan_again()
@@ -117,11 +123,28 @@ class Exchange:
     def gone(self) -> None:
         """The client left: what was not sent is dropped, a write that was sent is awaited and settled."""
         self._gone = True
-        if self._line is not None and self._body_done and self._plan.kind is RequestKind.WRITE:
-            self._line.resume()
+        line = self._line
+        is_write = self._plan.kind is RequestKind.WRITE and self._body_done and not self._endless
+        if is_write and line is not None and line.is_sent():
+            line.resume()
             return
         self._let_go()
         self._record(GONE)
+
+    def expired(self, after_s: float) -> None:
+        """The whole took longer than it may; what became of a write stays unknown."""
+        self._let_go()
+        if self._gone:
+            self._record(GONE)
+        elif self._committed:
+            self._client.abort()
+            self._record(500)
+        elif self._body_done:
+            self._judge(perf_counter(), TRANSPORT)
+            detail = f"no complete answer within {after_s:g} s"
+            self._give_up(UpstreamError(self._leg.pool.name, Failure.TIMEOUT, Sent.COMPLETE, detail))
+        else:
+            self._problem(408, f"no complete request within {after_s:g} s", "http_request_error")
 
     def client_blocked(self) -> None:
         """The client reads slower than the side sends."""
@@ -160,8 +183,10 @@ class Exchange:
         if self.sending:
             for block in self._body or ():
                 line.write_body(block)
-            if not isinstance(line, Upstream):
-                self._client.pause()  # until the connection stands, so that nothing piles up
+            if isinstance(line, Upstream) and not line.blocked:
+                self._client.resume()  # another line may have paused it
+            else:
+                self._client.pause()  # until the connection stands and takes it, so that nothing piles up
 
     def _plan_again(self) -> None:
         """The caller's bucket depends on a key that only the body tells."""
@@ -175,6 +200,8 @@ class Exchange:
 
     def _keep_no_body(self) -> None:
         self._body = None
+        if self._line is not None:
+            self._line.allow(self._leg.waits)  # nobody else can answer any more: the side has its full time
         self._gateway.records.unbuffered.add(self._plan.component or "unclaimed")
 
     def _replayable(self) -> bool:
@@ -264,11 +291,18 @@ class Exchange:
         status = self._status = head.status
         now = perf_counter()
         self._judge(now, ERROR if status >= 500 else FINE)
-        if not self._gone:
+        self._endless = head.saw & SawAnswer.STREAM > 0
+        if self._gone:
+            if self._endless and not complete:  # its outcome is known, its end may never come
+                self._let_go()
+                self._record(status)
+        else:
             fields = head.fields
             if head.saw:
                 fields = self._own_fields(head)
             self._client.answer(status, fields, self._added(), head.length, blocks, complete, self.head_only)
+            if not complete and self._client.blocked and self._line is not None:
+                self._line.pause()  # blocked before this answer began, by interim ones
         if complete:
             self._record(status)
 
@@ -295,7 +329,8 @@ class Exchange:
         """Let the side's breaker know of one try."""
         leg = self._leg
         breaker = leg.breaker
-        if breaker is not None and breaker.record(now, now - self._tried_s, fault):
+        elapsed_s = now - self._tried_s if self._body_done else 0.0
+        if breaker is not None and breaker.record(now, elapsed_s, fault):
             self._gateway.breakers.changed(leg.component, leg.side)
 
     def _record(self, status: int) -> None:
@@ -303,6 +338,8 @@ class Exchange:
         if self._recorded:
             return
         self._recorded = True
+        if self._bound is not None:
+            self._bound.lift()
         now = perf_counter()
         elapsed_s = now - self._started_s
         leg = self._leg

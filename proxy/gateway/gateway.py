@@ -37,6 +37,8 @@ from proxy.gateway.tunnels import Tunnel
 from proxy.wire.client import Client
 from proxy.wire.pool import Pool
 
+ALLOWED = b"allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"  # RFC 9110 section 15.5.6
+
 
 class Gateway:
     """
@@ -82,6 +84,8 @@ class Gateway:
             if request.saw & Saw.VIA and loops(values_of(request.fields, b"via"), manner.via_name):
                 self._refuse(client, request, 508, "this request has passed here before", "proxy_loop_detected")
                 return None
+            if request.saw & Saw.ODD:
+                self.records.alarms.add(("", "underscore_field"))
             if request.method == b"OPTIONS" and not self._forwards(request, client):
                 return None
         request_id = b"%b%x" % (manner.request_id_prefix, count)
@@ -109,7 +113,8 @@ class Gateway:
     def refusal(self, status: int, why: str, key: str, client: Client) -> tuple[bytes, bytes]:
         """Word the answer to what is no request."""
         self.records.refused.add(key)
-        return problem(status, why, self.manner.via_name)
+        fields, body = problem(status, why, self.manner.via_name)
+        return fields + ALLOWED if status == 405 else fields, body
 
     # What exchanges call
 

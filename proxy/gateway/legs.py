@@ -19,8 +19,8 @@ class Leg:
     """One plan on its way to one side."""
 
     __slots__ = (
-        "added", "breaker", "budget", "careful", "classes", "component", "latency", "manner", "pool", "quick_waits",
-        "side", "strips", "waits",
+        "added", "breaker", "budget", "careful", "classes", "component", "exchange_s", "latency", "manner", "pool",
+        "quick_waits", "side", "strips", "waits",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, side: Side, pool: Pool, manner: SideManner) -> None:
@@ -34,6 +34,7 @@ class Leg:
         self.strips = plan.strip_validators if planned else plan.fallback_strips
         self.waits = _waits(deadlines, deadlines.head_s)
         self.quick_waits = _waits(deadlines, min(deadlines.head_s, deadlines.head_with_fallback_s))
+        self.exchange_s = deadlines.exchange_s
         self.added = b""  # lines of every answer, ready-joined
         self.breaker: Breaker | None = None
         self.budget: Budget | None = None

@@ -11,7 +11,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from proxy.core.headers import VALIDATORS_OF_ANSWER, VALIDATORS_OF_REQUEST
-from proxy.core.messages import COLON, CRLF, STRIDE, UNKNOWN_LENGTH, RequestHead, Saw, value_of, without
+from proxy.core.messages import COLON, CRLF, STRIDE, UNKNOWN_LENGTH, RequestHead, Saw, value_of, values_of, without
 from proxy.wire.client import Client
 
 _WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
@@ -82,7 +82,7 @@ def _forwarded(for_: bytes, host: bytes, proto: bytes, forwarded_host: bytes, ma
 def trusted_lines(request: RequestHead, client: Client, manner: Manner) -> bytes:
     """Return the same for a request from a trusted proxy: its X-Forwarded-* are believed and added to."""
     said = request.forwarded
-    chain = [value_of(said, b"x-forwarded-for") or b"", client.address]
+    chain = [*values_of(said, b"x-forwarded-for"), client.address]
     lines = _forwarded(
         b", ".join(part for part in chain if part),
         request.host,
@@ -109,6 +109,8 @@ def request_message(
     if side.replaced:
         fields = without(fields, side.replaced)
     out = [request.method, b" ", request.target, b" HTTP/1.1\r\n", *fields, lines, side.added]
+    if not request.host:  # an HTTP/1.0 client may leave it out, we may not (RFC 9110 section 7.2)
+        out.append(b"host: %b\r\n" % side.authority)
     if request.upgrade:
         out.append(b"connection: upgrade\r\nupgrade: %b\r\n" % request.upgrade)
     if length > 0:

@@ -12,6 +12,7 @@ from proxy.core.breaker import FINE
 from proxy.core.errors import UpstreamError
 from proxy.core.messages import AnswerHead
 from proxy.gateway.exchange import Exchange
+from proxy.gateway.records import GONE
 from proxy.wire.upstream import Line
 
 
@@ -34,6 +35,8 @@ class Tunnel(Exchange):
         self._streaming = True
         self._status = head.status
         self._judge(perf_counter(), FINE)
+        if self._bound is not None:
+            self._bound.lift()  # it is for answers
         added = self._added() + b"connection: upgrade\r\nupgrade: %b\r\n" % head.upgrade
         self._client.switch(head.fields, added, rest)
 
@@ -71,12 +74,21 @@ class Tunnel(Exchange):
     def gone(self) -> None:
         """The client's connection is gone."""
         self._gone = True
-        self._let_go()
-        self._record(self._status or 0)
+        if self._status == 101:
+            self._finish()
+        else:
+            self._let_go()
+        self._record(self._status or GONE)
+
+    def _finish(self) -> None:
+        """End the side's half in order: what the client sent before it left still belongs to the side."""
+        line, self._line = self._line, None
+        if line is not None:
+            line.finish()
 
     def _ended(self) -> None:
         self._ends += 1
         if self._ends == 2:
-            self._let_go()
+            self._finish()
             self._client.tunnel_close()
             self._record(101)

@@ -7,22 +7,20 @@ Only made for heads that do not come whole. Bounded by the limits; knows bytes, 
 from __future__ import annotations
 
 from proxy.core.limits import WireLimits
-from proxy.wire.heads import Refused, check_early, early_check, why_refused
+from proxy.wire.heads import Refused, check_early
 
 _LINE_SLACK = 100  # of a request line beyond its target: method and version
-_VERSION = b" HTTP/1."
 
 
 class PartialHead:
     """What there is of a head. Raises Refused, from the constructor on, once it is none."""
 
-    __slots__ = ("_limits", "_parser", "_searched", "held")
+    __slots__ = ("_limits", "_searched", "held")
 
     def __init__(self, data: bytes, limits: WireLimits) -> None:
         self.held = bytearray(data)
         self._limits = limits
         self._searched = 0
-        self._parser = early_check()
         self._check(data)
 
     def add(self, data: bytes) -> bytes:
@@ -41,15 +39,11 @@ class PartialHead:
         if held == b"\r":
             return
         self._searched = max(0, len(held) - 3)
-        line_bytes = held.find(b"\n", 0, limits.target_bytes + _LINE_SLACK)
-        if line_bytes < 0:
-            if len(held) > limits.target_bytes + _LINE_SLACK:
-                raise too_long(held, limits)
-        elif held[line_bytes - 10 : line_bytes - 2] != _VERSION:
-            raise why_refused(bytes(held), "the request line does not end in CRLF")
+        if len(held) > limits.target_bytes + _LINE_SLACK and held.find(b"\n", 0, limits.target_bytes + _LINE_SLACK) < 0:
+            raise too_long(held, limits)
         if len(held) > limits.head_bytes:
             raise too_long(held, limits)
-        check_early(self._parser, held, new)
+        check_early(held, new)
 
 
 def too_long(data: bytes | bytearray, limits: WireLimits) -> Refused:

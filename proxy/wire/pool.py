@@ -68,9 +68,15 @@ class Pool:
             if careful and (self.wheel.tick - line.since) * TICK_S > JUST_USED_S:
                 idle.append(line)
                 break
-            if not line.transport.is_closing():
-                line.start(message, receiver, waits)
-                return line
+            if line.transport.is_closing():
+                continue
+            if line.stirs(0):  # closed by the peer, or bytes that nobody asked for: its next answer would be a lie
+                self.drop(line)
+                continue
+            line.start(message, receiver, waits)
+            return line
+        if idle and self.is_full():
+            self.drop(idle[0])  # too old for this message, or not fresh: nobody misses it
         return Opening(self, message, receiver, waits)
 
     def give_back(self, line: Upstream) -> None:
@@ -161,6 +167,16 @@ class Opening(Timed):
         if self._line is not None:
             self._line.resume()
 
+    def is_sent(self) -> bool:
+        """Say whether a byte of the message may have reached the side."""
+        return self._line is not None
+
+    def allow(self, waits: Waits) -> None:
+        """Let the side take longer, or less long."""
+        self._waits = waits
+        if self._line is not None:
+            self._line.allow(waits)
+
     def cancel(self) -> None:
         """Let the answer go."""
         self.receiver_gone = True
@@ -170,6 +186,13 @@ class Opening(Timed):
                 self._line.cancel()
         elif self._task is not None:
             self._task.cancel()
+
+    def finish(self) -> None:
+        """End a tunnel in order."""
+        if self._line is None:
+            self.cancel()
+        elif self._line.receiver is self._receiver:
+            self._line.finish()
 
     def on_deadline(self) -> None:
         if self._line is None and self._task is not None:
@@ -188,6 +211,9 @@ class Opening(Timed):
         if self.receiver_gone:
             transport.abort()
             return
+        if transport.is_closing():  # closed again, or talking before it was asked: nothing was sent
+            self._fail("the side closed the connection at once")
+            return
         self._pool.add(line)
         self._line = line
         line.start(self._message, self._receiver, self._waits)
@@ -196,7 +222,8 @@ class Opening(Timed):
         self._kept = []
         if self._ended:
             line.end_body()
-        self._receiver.side_writable()
+        if not line.blocked:
+            self._receiver.side_writable()
 
     def _fail(self, detail: str) -> None:
         if self.receiver_gone:

@@ -9,7 +9,9 @@ happened, and how far the request had got.
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
 from proxy.core.errors import Failure, Sent, UpstreamError
@@ -55,7 +57,10 @@ class Line(Protocol):
     def end_body(self) -> None: ...
     def pause(self) -> None: ...
     def resume(self) -> None: ...
+    def is_sent(self) -> bool: ...
+    def allow(self, waits: Waits) -> None: ...
     def cancel(self) -> None: ...
+    def finish(self) -> None: ...
 
 
 class Upstream(asyncio.Protocol, Timed):
@@ -63,7 +68,8 @@ class Upstream(asyncio.Protocol, Timed):
 
     __slots__ = (
         "_decoder", "_failing", "_head", "_held", "_interims", "_left", "_limits", "_searched",
-        "_streaming", "_tunnel", "blocked", "paused", "pool", "receiver", "served", "since", "transport", "waits",
+        "_streaming", "_tunnel", "blocked", "paused", "pool", "receiver", "served", "since", "stirs",
+        "transport", "waits",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, limits: WireLimits) -> None:
@@ -85,6 +91,7 @@ class Upstream(asyncio.Protocol, Timed):
         self.served = 0  # answers that came whole on this connection
         self.since = 0  # tick of the wheel at which it became idle
         self.blocked = False  # the side takes no more of the request for now
+        self.stirs: Callable[[int], object] = _is_quiet  # called with 0: whether there is anything to read
         self.waits: Waits
 
     # What asyncio calls
@@ -95,6 +102,9 @@ class Upstream(asyncio.Protocol, Timed):
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            watch = select.poll()
+            watch.register(sock.fileno(), select.POLLIN)
+            self.stirs = watch.poll
 
     def data_received(self, data: bytes) -> None:
         receiver = self.receiver
@@ -143,13 +153,14 @@ class Upstream(asyncio.Protocol, Timed):
         if receiver is None:
             return
         if self._tunnel:
-            self.receiver = None
-            receiver.failed(self, self._error(Failure.RESET, "the side closed the tunnel"))
+            self._fail(Failure.RESET, "the side closed the tunnel")
         elif self._left == _UNTIL_CLOSE and exc is None and self._head is not None:
             self.receiver = None
             receiver.more(self, [], True)
         else:
-            self._fail(Failure.RESET, "the side closed the connection before its answer was complete")
+            untouched = self._head is None and not self._held and not self._interims
+            detail = "the side closed the connection before its answer was complete"
+            self._fail(Failure.RESET, detail, stale=untouched and self.served > 0)
 
     def on_deadline(self) -> None:
         if self.receiver is None:
@@ -194,6 +205,7 @@ class Upstream(asyncio.Protocol, Timed):
                 self.transport.write_eof()
         elif self._streaming == UNKNOWN_LENGTH:
             self._streaming = 0
+            self.pool.wheel.arm(self, self.waits.head_s)
             self.transport.write(b"0\r\n\r\n")
 
     def pause(self) -> None:
@@ -208,10 +220,24 @@ class Upstream(asyncio.Protocol, Timed):
             self.paused = False
             self.transport.resume_reading()
 
+    def is_sent(self) -> bool:
+        """Say whether a byte of the message may have reached the side."""
+        return True
+
+    def allow(self, waits: Waits) -> None:
+        """Let the side take longer, or less long, from the next byte of the body on."""
+        self.waits = waits
+
     def cancel(self) -> None:
         """Let the answer go; the connection goes with it, for its bytes would be somebody else's."""
         self.receiver = None
         self.pool.drop(self)
+
+    def finish(self) -> None:
+        """End a tunnel in order: what was written still goes out, as long as the side takes it."""
+        self.receiver = None
+        self.pool.wheel.arm(self, self.waits.idle_s)
+        self.transport.close()
 
     # The answer
 
@@ -251,6 +277,8 @@ class Upstream(asyncio.Protocol, Timed):
         """Where the body ends (RFC 9112 section 6.3)."""
         if receiver.head_only or head.status == 204 or head.status == 304:
             self._left = _NO_BODY
+            if head.status == 204 and (head.length > 0 or head.saw & SawAnswer.CHUNKED):
+                head.keep_alive = False  # RFC 9112 section 6.3 ends it here; the side may believe otherwise
         elif head.saw & SawAnswer.CHUNKED:
             self._left = _CHUNKED
             self._decoder = ChunkedDecoder(of_request=False)
@@ -265,8 +293,7 @@ class Upstream(asyncio.Protocol, Timed):
         if self._interims > INTERIM_LIMIT:
             raise BadAnswer("too many interim answers")
         if head.status == 101:
-            asked = receiver.upgrade.lower()
-            if not asked or not head.saw & SawAnswer.UPGRADE or head.upgrade.lower() not in asked:
+            if not head.upgrade or head.upgrade.lower() not in receiver.upgrade.split(b", "):
                 raise BadAnswer("it switches to a protocol that was not asked for")
             self._tunnel = True
             self.due = 0
@@ -338,24 +365,24 @@ class Upstream(asyncio.Protocol, Timed):
         self._decoder = None
         self.served += 1
         # Bytes behind the answer, or a request whose body was not sent to its end, make the next answer doubtful.
-        if rest or not head.keep_alive or self._streaming or self.paused:
+        if rest or not head.keep_alive or self._streaming or self.paused or self.blocked:
             self.pool.drop(self)
         else:
             self.pool.give_back(self)
 
-    def _fail(self, failure: Failure, detail: str) -> None:
+    def _fail(self, failure: Failure, detail: str, stale: bool = False) -> None:
         receiver = self.receiver
         self.receiver = None
-        error = self._error(failure, detail)
+        sent = Sent.PARTIAL if self._streaming else Sent.COMPLETE
+        error = UpstreamError(self.pool.name, failure, sent, detail, stale)
         self.pool.drop(self)
         if receiver is not None:
             receiver.failed(self, error)
 
-    def _error(self, failure: Failure, detail: str) -> UpstreamError:
-        untouched = self._head is None and not self._held and failure is Failure.RESET and not self._interims
-        sent = Sent.PARTIAL if self._streaming else Sent.COMPLETE
-        return UpstreamError(self.pool.name, failure, sent, detail, stale=untouched and self.served > 0)
-
 
 def _has_bare_lf(data: bytes | bytearray) -> bool:
     return data.count(b"\n") != data.count(b"\r\n")
+
+
+def _is_quiet(_: int) -> bool:
+    return False

@@ -166,6 +166,18 @@ def test_whoever_reads_only_the_first_line_does_no_harm(bare):
     assert "Traceback" not in err
 
 
+def test_a_watched_status_goes_on_until_it_is_interrupted(place):
+    with started(BANYAN, "status", "--watch", "-o", "json", cwd=place.folder) as watch:
+        documents = 0
+        while documents < 2:
+            documents += watch.stdout.readline().startswith('  "version": 1')
+        watch.send_signal(signal.SIGINT)
+        _, err = watch.communicate(timeout=30)
+
+    assert watch.returncode == 130
+    assert "Traceback" not in err
+
+
 def test_an_error_of_ours_is_one_line_and_a_traceback_only_when_asked_for(bare, monkeypatch, capsys):
     monkeypatch.setenv("BANYAN_DEBUG", "1")
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.core.changes import (
     BadWish,
@@ -21,6 +23,7 @@ from proxy.core.changes import (
 )
 from proxy.core.errors import ConfigError, NotAllowed
 from proxy.core.merge import Edit
+from proxy.core.phases import RequestKind, eligible
 from proxy.core.rules import Component, FileRecord, Phase, RuleSet, Side, parse_component
 
 
@@ -178,6 +181,33 @@ def test_a_rollback_takes_the_weight_and_leaves_what_keeps_the_sides_equal(befor
     taken = rollback(rule_set(component(**before)), "users").rules.components["users"]
 
     assert (taken.weight, taken.phase) == after
+
+
+@given(
+    kind=st.sampled_from(["plain", "readonly", "entity"]),
+    phase=st.sampled_from([None, "off", "shadow", "canary", "retired"]),
+    weight=st.integers(0, 10_000),
+)
+def test_after_a_rollback_legacy_may_answer_every_read_and_a_second_one_changes_nothing(kind, phase, weight):
+    rules = rule_set(component(kind=kind, phase=phase, weight=weight / 100))
+
+    draft = rollback(rules, "users")
+
+    taken = draft.rules.components["users"]
+    assert taken.weight == 0
+    assert Side.LEGACY in eligible(taken.kind, taken.effective_phase, RequestKind.READ)
+    assert {edit.field for edits in draft.edits.values() for edit in edits} <= {"weight", "phase"}
+    assert not rollback(draft.rules, "users").is_change
+
+
+@given(weights=st.lists(st.integers(0, 10_000), min_size=1, max_size=5))
+def test_weights_set_one_after_another_leave_the_last_and_undo_themselves(weights):
+    rules = first = rule_set(component(weight=1))
+    for weight in weights:
+        rules = set_weight(rules, "users", weight / 100).rules
+
+    assert rules.components["users"].weight_bp == weights[-1]
+    assert undo(rules, first.components).rules.components == first.components
 
 
 def test_a_rollback_of_what_is_off_is_nothing_to_publish():

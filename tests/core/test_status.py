@@ -7,7 +7,7 @@ import pytest
 
 from proxy.core.emergency import read_emergency
 from proxy.core.problems import Alarm
-from proxy.core.rules import FileRecord, Origin, RuleSet, parse_component
+from proxy.core.rules import FileRecord, Origin, RuleSet, Side, parse_component
 from proxy.core.status import Facts, RefusedFile, ago, heartbeat_facts, seconds_of, status_document
 
 NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
@@ -202,3 +202,15 @@ def test_lengths_of_time_are_said_as_people_do(seconds, said):
 def test_times_are_read_or_left():
     assert seconds_of("2026-01-01T00:00:00Z") == NOW
     assert seconds_of("yesterday") is None
+
+
+def test_an_emergency_file_of_one_replica_is_shown_at_its_component():
+    facts = heartbeat_facts(connected=True, sides={"users": Side.LEGACY})
+    rules = rule_set(component(weight=50), component("analytics"))
+
+    shown = document(rules, replicas=[replica("a", facts=facts), replica("b")])
+    by_store = document(rules, replicas=[replica("a", facts=facts)], emergencies={"users": read_emergency("legacy")})
+
+    assert shown["components"]["users"]["own_emergencies"] == [{"replica": "a", "side": "legacy"}]
+    assert shown["components"]["analytics"]["own_emergencies"] == []
+    assert by_store["components"]["users"]["own_emergencies"] == []

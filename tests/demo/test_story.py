@@ -14,7 +14,7 @@ from rich.console import Console
 from proxy.demo.asks import Ask
 from proxy.demo.moving import roll_back
 from proxy.demo.play import Play
-from proxy.demo.stage import StageError
+from proxy.demo.stage import Ports, StageError, free_ports
 from proxy.demo.story import FAILED, INTERRUPTED, OK, exit_code, run_demo
 from proxy.demo.tally import Answer, Tally
 from proxy.demo.telling import Teller
@@ -23,9 +23,10 @@ from tests.waiting import until
 DEMO = """
 import sys
 from rich.console import Console
-from proxy.demo.stage import StageError
-from proxy.demo.story import run_demo
-sys.exit(run_demo(True, Console()))
+from proxy.demo.stage import Ports, StageError, free_ports
+from proxy.demo.stage import Ports, free_ports
+from proxy.demo.story import SCENES, run_demo
+sys.exit(run_demo(True, Console(), SCENES, free_ports(Ports(0, 0, 0, 0, 0))))
 """
 
 
@@ -41,7 +42,7 @@ async def broken(play: Play) -> None:
 
 def tell(*scenes):
     said = io.StringIO()
-    code = run_demo(True, Console(file=said, width=200), scenes)
+    code = run_demo(True, Console(file=said, width=200), scenes, free_ports(Ports(0, 0, 0, 0, 0)))
     return code, said.getvalue()
 
 

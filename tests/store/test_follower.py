@@ -185,10 +185,10 @@ async def test_a_hundred_publishers_and_five_replicas_agree(server: Server, make
         await replica.start()
 
     async def lane(number: int) -> None:
-        for at in range(20):
+        for at in range(25):
             await publish(replicas[number].link, **{f"c{random.randrange(5)}": at + number / 10 + 0.5})
 
-    await asyncio.gather(*(lane(number) for number in range(5)))
+    await asyncio.gather(*(lane(number) for number in range(4)))
     await until(lambda: all(replica.version == 101 for replica in replicas), 30)
     for replica in replicas:
         assert replica.versions == sorted(set(replica.versions))

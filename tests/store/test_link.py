@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from proxy.core.errors import ConfigError, StoreError
 from proxy.store.link import Link, Refused, any_after
 from proxy.store.scripts import Script
 from tests.store.servers import Server, free_port
+from tests.store.tls import certificate, fronted
 from tests.waiting import until
 
 ECHO = Script("echo", b"return {KEYS[1], ARGV[1]}", "7bb4bd58ae6ac1cd6a0e5aa1b9f4bd4c0a19cc4d")
@@ -163,6 +165,18 @@ async def test_a_cancelled_call_ends_whenever_the_cancellation_comes(link: Link)
         done, _ = await asyncio.wait([task], timeout=20)
         assert done, turns
         assert task.cancelled()
+
+
+async def test_over_tls_everything_works_and_a_stranger_is_refused(server: Server, make_link, tmp_path: Path):
+    async with fronted(server, certificate(tmp_path)) as port:
+        link = make_link(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={tmp_path}/cert.pem")
+        assert await link.call("PING") == b"PONG"
+        async with link.pushes("banyan:rules") as pushes:
+            await server.redis.set("banyan:rules", "1")
+            assert await pushes.next(10) == ("banyan:rules",)
+
+        with pytest.raises(StoreError, match="CERTIFICATE_VERIFY_FAILED"):
+            await make_link(f"rediss://127.0.0.1:{port}").call("PING")
 
 
 async def test_a_bad_address_is_refused_before_anything_is_opened(make_link: Callable[..., Link]):

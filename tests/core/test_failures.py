@@ -1,0 +1,94 @@
+"""The failure table, row by row and then over everything that can be asked of it."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from proxy.core.errors import Failure, Sent, UpstreamError
+from proxy.core.failures import PROXY_STATUS_ERROR, Next, after_failure, status_of
+
+REFUSED = UpstreamError("modern", Failure.CONNECT, Sent.NONE, "refused")
+STALE = UpstreamError("modern", Failure.RESET, Sent.COMPLETE, "closed as we wrote", stale=True)
+RESET = UpstreamError("modern", Failure.RESET, Sent.COMPLETE, "closed")
+HALF_SENT = UpstreamError("modern", Failure.RESET, Sent.PARTIAL, "closed")
+LATE = UpstreamError("modern", Failure.TIMEOUT, Sent.COMPLETE, "no head")
+
+ROWS = [
+    # what happened, read?, another side?, again already?, what follows
+    (REFUSED, True, True, False, Next.OTHER),
+    (REFUSED, True, False, False, Next.GIVE_UP),
+    (REFUSED, False, False, False, Next.AGAIN),
+    (REFUSED, False, False, True, Next.GIVE_UP),
+    (STALE, True, True, False, Next.AGAIN),
+    (STALE, True, True, True, Next.OTHER),
+    (STALE, True, False, True, Next.GIVE_UP),
+    (STALE, False, False, False, Next.GIVE_UP),
+    (RESET, True, True, False, Next.OTHER),
+    (RESET, True, False, False, Next.GIVE_UP),
+    (RESET, False, False, False, Next.GIVE_UP),
+    (HALF_SENT, False, False, False, Next.GIVE_UP),
+    (LATE, True, True, False, Next.OTHER),
+    (LATE, False, False, False, Next.GIVE_UP),
+]
+
+
+@pytest.mark.parametrize(("error", "is_read", "fallback", "tried_again", "following"), ROWS)
+def test_the_table(error, is_read, fallback, tried_again, following):
+    asked = {"is_read": is_read, "replayable": True, "tried_again": tried_again, "fallback": fallback}
+
+    assert after_failure(error, committed=False, **asked) is following
+    assert after_failure(error, committed=True, **asked) is Next.ABORT
+    assert after_failure(error, committed=False, **{**asked, "replayable": False}) is Next.GIVE_UP
+
+
+def everything():
+    errors = [
+        UpstreamError("p", failure, sent, "x", stale)
+        for failure, sent, stale in itertools.product(Failure, Sent, (False, True))
+    ]
+    names = ("is_read", "committed", "replayable", "tried_again", "fallback")
+    for error, values in itertools.product(errors, itertools.product((False, True), repeat=5)):
+        yield error, dict(zip(names, values, strict=True))
+
+
+def test_a_write_is_sent_again_only_if_nothing_was_sent_once_and_to_nobody_else():
+    for error, asked in everything():
+        if not asked["is_read"]:
+            following = after_failure(error, **asked)
+            assert following is not Next.OTHER
+            if following is Next.AGAIN:
+                assert error.sent is Sent.NONE and not asked["tried_again"]
+
+
+def test_after_the_head_was_passed_on_nothing_is_sent_and_nothing_is_answered():
+    for error, asked in everything():
+        assert (after_failure(error, **asked) is Next.ABORT) == asked["committed"]
+
+
+def test_what_is_not_held_any_more_is_never_sent_again():
+    for error, asked in everything():
+        if not asked["replayable"] and not asked["committed"]:
+            assert after_failure(error, **asked) is Next.GIVE_UP
+
+
+def test_nothing_is_sent_a_third_time_to_the_same_side():
+    for error, asked in everything():
+        if asked["tried_again"]:
+            assert after_failure(error, **asked) is not Next.AGAIN
+
+
+def test_a_read_goes_to_another_side_only_if_there_is_one():
+    for error, asked in everything():
+        if not asked["fallback"]:
+            assert after_failure(error, **asked) is not Next.OTHER
+
+
+def test_what_a_client_is_told():
+    assert {failure: status_of(failure) for failure in Failure} == {
+        Failure.CONNECT: 502,
+        Failure.TIMEOUT: 504,
+        Failure.RESET: 502,
+    }
+    assert set(PROXY_STATUS_ERROR) == set(Failure)
