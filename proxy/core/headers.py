@@ -10,10 +10,6 @@ import re
 
 from proxy.core.messages import Saw, SawAnswer
 
-MEMO_LIMIT = 4096  # names remembered; then all are forgotten, so that nobody fills the memory or keeps others out
-MEMO_NAME_BYTES = 64  # longer names are classified anew each time
-
-
 # What a field means, as plain ints because the wire asks for each field of each message: PLAIN fields are passed on
 # and looked at by nobody; positive ones are passed on and leave their bits in `saw`; negative ones are for the wire.
 PLAIN = 0
@@ -80,7 +76,12 @@ NEVER_BY_CONNECTION = frozenset(_REQUEST) - {b"upgrade", b"connection", b"http2-
     )
 )  # fmt: skip
 
-_SECRET = frozenset((b"authorization", b"cookie", b"proxy-authorization", b"set-cookie", b"x-api-key"))
+_SECRET = frozenset(
+    (
+        b"authorization", b"cookie", b"proxy-authorization", b"set-cookie", b"x-api-key", b"x-auth-token",
+        b"x-banyan-force", b"x-csrf-token",
+    )
+)  # fmt: skip
 
 
 def meaning_in_request(name: bytes) -> int:

@@ -89,7 +89,9 @@ class FieldReader:
             raise BadField(f"`{_shown(line)}` is not `name: value`")
         name = raw.lower()
         read = name, self._meaning_of(name), not is_secret(name)
-        if len(self._names) < MEMO_LINES and len(raw) <= MEMO_LINE_BYTES:
+        if len(raw) <= MEMO_LINE_BYTES:
+            if len(self._names) >= MEMO_LINES:
+                self._names.clear()
             self._names[raw] = read
         return read
 

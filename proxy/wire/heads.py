@@ -20,6 +20,7 @@ from proxy.core.headers import (
     ODD,
     TRANSFER,
     UPGRADE,
+    is_host,
     tokens,
 )
 from proxy.core.limits import WireLimits
@@ -114,7 +115,9 @@ def _why_refused(parts: list[bytes]) -> Refused:
         return Refused(400, "this is not HTTP", "syntax")
     if not _VERSION.fullmatch(version) or len(parts) < 3:
         return Refused(400, "the request line is not `method SP target SP HTTP/1.1`", "syntax")
-    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+    if version < b"HTTP/1.0":
+        return Refused(400, "a version before HTTP/1.0 has no such request line", "version")
+    if version > b"HTTP/1.1":
         return Refused(505, "only HTTP/1.1 and HTTP/1.0 are served here", "version")
     if len(parts) > 3 or not parts[1]:
         return Refused(400, "the request line is not `method SP target SP HTTP/1.1`", "syntax")
@@ -202,11 +205,12 @@ def _connection(request: RequestHead, special: list[Field]) -> None:
             raise Refused(400, f"Connection must not name {wrong[0].decode('latin-1')}", "connection")
         request.fields = without(request.fields, frozenset(others))
     if upgrade and b"upgrade" in named and request.minor:
-        protocols = b", ".join(upgrade)
-        if tokens(protocols) not in ([], [b"h2c"]):  # we never speak h2c: served as 1.1
+        # HTTP over an upgraded connection would pass here unread: never asked for, the request is served as 1.1.
+        protocols = [each for each in tokens(b",".join(upgrade)) if not each.startswith((b"h2c", b"http/"))]
+        if protocols:
             if request.length:
                 raise Refused(400, "an Upgrade with a body is not served", "framing")
-            request.upgrade = protocols
+            request.upgrade = b", ".join(protocols)
 
 
 def _frame(request: RequestHead, length: Field | None, coding: Field | None) -> None:
@@ -221,8 +225,9 @@ def _frame(request: RequestHead, length: Field | None, coding: Field | None) -> 
     if request.minor == 0:
         raise Refused(400, "Transfer-Encoding in an HTTP/1.0 request", "framing")
     if coding.flat[2].lower() != b"chunked":
-        if coding.words[-1:] != [b"chunked"]:
-            raise Refused(400, "chunked is not the last transfer coding", "framing")
+        *others, last = coding.words or [b""]
+        if last != b"chunked" or last in others or not others:
+            raise Refused(400, "chunked is not the last transfer coding, once", "framing")
         raise Refused(501, "the only transfer coding served is chunked", "coding")
     request.length = UNKNOWN_LENGTH
 
@@ -244,10 +249,14 @@ def _check_target(request: RequestHead, limits: WireLimits) -> None:
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is None:
         raise Refused(400, "the target is neither a path nor an http URI", "target")
+    if not request.host and is_host(absolute[1]):  # HTTP/1.0 may leave Host out
+        request.host = absolute[1]
     if absolute[1].lower() != request.host.lower():  # RFC 9112 section 3.2.2 would let the target win
         raise Refused(400, "Host differs from the authority of the target", "host")
     rest = absolute[2]
-    request.target = rest if rest[:1] == b"/" else b"/" + rest
+    if not rest and request.method == b"OPTIONS":  # RFC 9112 section 3.2.4
+        rest = b"*"
+    request.target = rest if rest[:1] in (b"/", b"*") else b"/" + rest
     request.path = request.target.partition(b"?")[0]
 
 

@@ -204,15 +204,16 @@ class Opening(Timed):
         loop = asyncio.get_running_loop()
         try:
             transport, line = await loop.create_connection(lambda: Upstream(self._pool, self._pool.limits), host, port)
-        except OSError as exc:
-            self._fail(f"no connection: {exc.strerror or exc}")
+        except (OSError, UnicodeError) as exc:  # the latter for what cannot be a name at all
+            self._fail(f"no connection: {getattr(exc, 'strerror', None) or exc}")
             return
         self.due = 0
         if self.receiver_gone:
             transport.abort()
             return
-        if transport.is_closing():  # closed again, or talking before it was asked: nothing was sent
-            self._fail("the side closed the connection at once")
+        if transport.is_closing() or line.stirs(0):  # closed again, or talking before it was asked
+            transport.abort()
+            self._fail("the side closed the connection at once, or spoke before it was asked")
             return
         self._pool.add(line)
         self._line = line

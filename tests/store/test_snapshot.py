@@ -115,7 +115,7 @@ def test_a_folder_that_cannot_be_used_is_a_store_error(tmp_path: Path):
 
 @pytest.fixture
 def tiny_disk() -> Iterator[Path]:
-    """A file system of 64 KiB, or, for those who may not mount one, a device that is always full."""
+    """A file system of 64 KiB; for those who may not mount one, a plain folder."""
     with tempfile.TemporaryDirectory() as folder:
         mounted = os.getuid() == 0 and _mount(folder)
         try:
@@ -135,7 +135,7 @@ def test_on_a_full_disk_the_older_ones_stay_whole_and_nothing_is_left_behind(tin
     snapshot.save(rules(1), {}, NOW)
     big = rules(2, **{f"component{n}": 1.0 for n in range(400)})
     limited = os.statvfs(tiny_disk).f_blocks * os.statvfs(tiny_disk).f_frsize < 1_000_000
-    if not limited:  # no right to mount: a file stands where the next snapshot's folder entry would have to go
+    if not limited:  # no right to mount: then the folder takes no new file
         tiny_disk.chmod(0o500)
     try:
         with pytest.raises(StoreError, match="cannot write a snapshot"):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.core.limits import WireLimits
 from proxy.core.messages import UNKNOWN_LENGTH, Saw, SawAnswer
-from proxy.wire.heads import BadAnswer, Refused, body_length, read_answer, read_request
+from proxy.wire.heads import METHODS, BadAnswer, Refused, read_answer, read_request
 from tests.wire import grammar
 
 LIMITS = WireLimits()
@@ -184,19 +184,13 @@ def test_what_is_refused_and_how(case):
     assert status_of(head) == status
 
 
-@pytest.mark.parametrize("value", [b"+5", b"-5", b"0x5", b"5 0", b"", b"5,", b"5, 5", b"5;", b"0_5", b"9" * 20, b"\xb2"])
+@pytest.mark.parametrize(
+    "value", [b"+5", b"-5", b"0x5", b"5 0", b"", b"5,", b"5, 5", b"5;", b"0_5", b"9" * 20, b"\xb2"]
+)
 def test_a_length_that_is_no_number_of_bytes(value):
     assert status_of(request_of(b"Content-Length: " + value)) == 400
     with pytest.raises(BadAnswer):
         read_answer(answer_of(b"Content-Length: " + value), LIMITS)
-    assert body_length(value) == -1
-
-
-@pytest.mark.parametrize(
-    ("value", "length"), [(b"0", 0), (b"5", 5), (b"005", 5), (b"0" * 30 + b"7", 7), (b"9" * 18, 10**18 - 1)]
-)
-def test_a_length_is_decimal(value, length):
-    assert body_length(value) == length
 
 
 @pytest.mark.parametrize("value", [b"chunked", b"Chunked", b"CHUNKED", b" chunked\t"])
@@ -204,7 +198,7 @@ def test_chunked_is_the_one_coding_that_is_served(value):
     assert read_request(request_of(b"Transfer-Encoding:" + value), LIMITS).length == UNKNOWN_LENGTH
 
 
-@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"OPTIONS", b"DELETE", b"PROPFIND", b"QUERY", b"M-SEARCH"])
+@pytest.mark.parametrize("method", sorted(METHODS - {b"CONNECT", b"TRACE"}))
 def test_any_method_may_have_a_body(method):
     request = read_request(request_of(b"Content-Length: 5", line=method + b" / HTTP/1.1"), LIMITS)
 

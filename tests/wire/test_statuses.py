@@ -17,4 +17,4 @@ def test_registered_ones_have_their_reason():
     assert STATUS_LINE[404] == b"HTTP/1.1 404 Not Found\r\n"
     assert STATUS_LINE[299] == b"HTTP/1.1 299 \r\n"
     assert set(range(200, 209)) <= set(REASONS)
-    assert CONTINUE == STATUS_LINE[100] + b"\r\n"
+    assert STATUS_LINE[100] + b"\r\n" == CONTINUE
