@@ -26,13 +26,12 @@ from proxy.core.rules import Side
 from proxy.core.status import SKEW_LIMIT, seconds_of, status_document
 from proxy.rulefiles import read_folder
 from proxy.settings import Settings
+from proxy.store.checkup import AWAY, Grade, examine
 from proxy.store.embedded import address_of, find_server
 from proxy.store.fleet import LIVES_S
-from proxy.store.link import Link, Refused
+from proxy.store.link import Link
 
 CLOCK_LIMIT_S = 1.0  # from here on ages and lifetimes of two machines do not fit each other
-SLOW_STORE_S = 0.05
-OLDEST_SERVER = (7, 0)
 PORT_S = 1.0
 
 
@@ -144,37 +143,16 @@ async def _store(settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def _server(link: Link) -> list[Finding]:
-    """Look at the server: its version, what it forgets, whether it can be written, its clock."""
-    server, memory, persistence = [await link.info(section) for section in ("server", "memory", "persistence")]
-    role = (await link.info("replication")).get("role", "")
-    version = server.get("valkey_version") or server.get("redis_version", "0")
-    begun = asyncio.get_running_loop().time()
-    await link.call("PING")
-    took_s = asyncio.get_running_loop().time() - begun
-    skew_s = await link.clock_skew_s()
-    evicts = memory.get("maxmemory_policy", "noeviction")
-    keeps = persistence.get("aof_enabled") == "1" or await _saves(link)
-    can_write = role != "slave"
-    answers = f"{link.address.shown}, version {version}, answers in {took_s * 1000:.1f} ms"
-    return [
-        _judged("store", took_s < SLOW_STORE_S, answers),
-        _judged("store version", _numbers(version) >= OLDEST_SERVER, f"{version}; 7.0 or newer serves"),
-        _judged("store role", can_write, "can be written" if can_write else "a replica: nothing can be published"),
-        _judged("store eviction", evicts == "noeviction", f"maxmemory-policy is {evicts}; noeviction loses no key"),
-        _judged(
-            "store persistence", keeps, "survives a restart" if keeps else "a restart empties it; set appendonly yes"
-        ),
-        _judged("store clock", abs(skew_s) < CLOCK_LIMIT_S, f"{skew_s * 1000:+.0f} ms from this machine's"),
-    ]
-
-
-async def _saves(link: Link) -> bool:
-    """Say whether the server writes snapshots; one that does not tell is believed to."""
-    try:
-        answer = await link.call("CONFIG", "GET", "save")
-    except Refused:
-        return True
-    return len(answer) == 2 and bool(answer[1])
+    """Look at the server itself: reach, version, role, memory, persistence, pushes, clock."""
+    found = []
+    for each in await examine(link):
+        what = "store" if each.topic == "server" else f"store {each.topic}"
+        if each.grade is Grade.FAULT:
+            code = OUT_OF_REACH if each.topic == AWAY else FAILURE
+            found.append(Finding(what, State.FAILURE, each.what, code))
+        else:
+            found.append(_judged(what, each.grade is Grade.OK, each.what))
+    return found
 
 
 async def _shared(desk: Desk) -> list[Finding]:
@@ -205,10 +183,6 @@ async def _side(settings: Settings, side: Side) -> Finding:
     if status is None:
         return Finding(f"side {side}", State.FAILURE, f"{url}: {says}", OUT_OF_REACH)
     return _judged(f"side {side}", where.health is None or status < 400, f"{url} answers {status} {says}")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
 def _fine(what: str, says: str) -> Finding:

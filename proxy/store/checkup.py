@@ -19,6 +19,8 @@ from proxy.store.view import RULES
 SKEW_S = 1.0
 SLOW_S = 0.1
 FULL = 0.9  # of maxmemory
+OLDEST_SERVER = (7, 0)
+AWAY = "reach"  # the topic of the one finding about a store that does not answer
 
 
 class Grade(StrEnum):
@@ -54,7 +56,7 @@ async def examine(link: Link) -> tuple[Finding, ...]:
             _skew(await link.clock_skew_s()),
         )
     except StoreError as exc:
-        return (Finding(Grade.FAULT, "store", str(exc)),)
+        return (Finding(Grade.FAULT, AWAY, str(exc)),)
 
 
 def judged(facts: Mapping[str, str]) -> tuple[Finding, ...]:
@@ -68,9 +70,15 @@ def _reached(link: Link, facts: Mapping[str, str], took_s: float) -> Finding:
     said = f"{name} {version} at {link.address.shown} answers in {took_s * 1000:.1f} ms"
     if facts.get("redis_mode") == "cluster" or facts.get("server_mode") == "cluster":
         return Finding(Grade.FAULT, "server", f"{said}, but is a Cluster, which is not supported")
+    if _numbers(version) < OLDEST_SERVER:
+        return Finding(Grade.WARNING, "server", f"{said}; 7.0 is the oldest version that Banyan is tested with")
     if took_s > SLOW_S:
         return Finding(Grade.WARNING, "server", f"{said}; requests do not wait for it, changes do")
     return Finding(Grade.OK, "server", said)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
 def _role(facts: Mapping[str, str]) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.store.checkup import Finding, Grade, examine, judged
+from proxy.store.checkup import AWAY, Finding, Grade, examine, judged
 from proxy.store.link import Link
 from tests.store.servers import Server, free_port
 
@@ -58,7 +58,7 @@ async def test_a_read_only_replica_is_a_fault(make_server, make_link):
 
 async def test_a_store_that_is_away_is_one_finding(make_link):
     (found,) = await examine(make_link("unix:///tmp/bn-nothing"))
-    assert (found.grade, found.topic) == (Grade.FAULT, "store")
+    assert (found.grade, found.topic) == (Grade.FAULT, AWAY)
 
 
 @pytest.mark.parametrize(
