@@ -80,7 +80,7 @@ class Side:
     seen: list[Exchange] = field(default_factory=list)
     connections: int = 0
     open_now: int = 0
-    raw: list[bytes] = field(default_factory=list)  # per connection, all bytes of heads
+    raw: list[bytearray] = field(default_factory=list)  # per connection, all bytes that came
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     port: int = 0
@@ -106,6 +106,7 @@ class Side:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self.raw.append(_recorded(reader))
         number, self.connections = self.connections, self.connections + 1
         self.open_now += 1
         try:
@@ -123,6 +124,18 @@ class Side:
             self.open_now -= 1
             with suppress(Exception):
                 writer.transport.abort()
+
+
+def _recorded(reader: asyncio.StreamReader) -> bytearray:
+    """Return what will hold every byte that is fed to `reader`."""
+    received, feed = bytearray(), reader.feed_data
+
+    def recording(data: bytes) -> None:
+        received.extend(data)
+        feed(data)
+
+    reader.feed_data = recording  # type: ignore[method-assign]
+    return received
 
 
 @dataclass

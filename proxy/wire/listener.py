@@ -75,6 +75,7 @@ class Listener:
     async def start(self, sock: socket.socket) -> int:
         """Begin to accept on a bound socket; return its port. Raises PortTaken when another listens there by now."""
         try:
+            sock.listen(BACKLOG)  # by ourselves: uvloop keeps quiet when this fails
             self._server = await asyncio.get_running_loop().create_server(
                 lambda: Client(self), sock=sock, backlog=BACKLOG
             )

@@ -14,7 +14,7 @@ from tests.store.servers import Server
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Place:
     """A folder with rule files, and settings whose store does not answer."""
     monkeypatch.chdir(tmp_path)
-    for name in ("BANYAN_CONFIG", "BANYAN_DEBUG", "BANYAN_STORE"):
+    for name in ("BANYAN_CONFIG", "BANYAN_DEBUG", "BANYAN_STORE", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     place = Place(tmp_path, "unix:///tmp/there-is-no-store-here", capsys)
     place.configure()

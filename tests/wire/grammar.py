@@ -47,3 +47,50 @@ def length_of(head: Head, minor: int) -> int | None:
     if not lengths:
         return 0
     return int(lengths[0]) if re.fullmatch(rb"[0-9]+", lengths[0]) and int(lengths[0]) < 1 << 62 else None
+
+
+class Request(NamedTuple):
+    """One whole request as a stricter reader sees it."""
+
+    method: bytes
+    target: bytes
+    fields: list[tuple[bytes, bytes]]
+    body: bytes
+
+    def values(self, name: bytes) -> list[bytes]:
+        return [value for found, value in self.fields if found == name]
+
+
+def requests(data: bytes) -> tuple[list[Request], bytes]:
+    """Return the whole requests in what a side received, and the bytes behind them; AssertionError when one is bad."""
+    found = []
+    while True:
+        head_bytes, _, rest = data.partition(b"\r\n\r\n")
+        if len(head_bytes) == len(data):
+            return found, data
+        head = read(head_bytes + b"\r\n\r\n")
+        assert head is not None, head_bytes
+        length = length_of(head, 1)
+        assert length is not None and len(head.values(b"host")) == 1, head_bytes
+        body, taken = (rest[:length], length) if length >= 0 else _chunked(rest)
+        if taken < 0 or len(rest) < taken:
+            return found, data
+        found.append(Request(head.first[0], head.first[1], head.fields, body))
+        data = rest[taken:]
+
+
+def _chunked(data: bytes) -> tuple[bytes, int]:
+    """Return (body, bytes taken) of a chunked body without extensions and trailers, or -1 when it is not complete."""
+    body, at = b"", 0
+    while (end := data.find(b"\r\n", at)) >= 0:
+        assert re.fullmatch(rb"[0-9a-f]+", data[at:end]), data[at:end]
+        size = int(data[at:end], 16)
+        block, at = data[end + 2 : end + 2 + size], end + 2 + size
+        if len(data) < at + 2:
+            break
+        assert data[at : at + 2] == b"\r\n"
+        at += 2
+        if not size:
+            return body, at
+        body += block
+    return body, -1

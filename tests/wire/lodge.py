@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from proxy.core.limits import ClientDeadlines, WireLimits
-from proxy.core.messages import RequestHead, field as head_field
+from proxy.core.messages import RequestHead
+from proxy.core.messages import field as head_field
 from proxy.wire.client import Client
 from proxy.wire.listener import Listener, bound
 from proxy.wire.wheel import Wheel

@@ -11,7 +11,6 @@ import pytest
 from proxy.core.limits import WireLimits
 from proxy.core.messages import field
 from proxy.wire.client import HALF_CLOSED_S, LINGER_S, WRITE_HIGH_BYTES
-from tests.peers import RawClient
 from tests.waiting import until
 from tests.wire.lodge import Door, Guest, door
 
@@ -19,6 +18,8 @@ GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
 OLD = b"GET /a HTTP/1.0\r\n\r\n"
 PUT = b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
 CHUNKED = b"PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+CHUNKS = b"HTTP/1.1 200 OK\r\nx: y\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 def echo_path(guest: Guest) -> None:
@@ -37,8 +38,8 @@ async def guest_of(opened: Door, number: int = 0) -> Guest:
     ("request_head", "length", "blocks", "expected"),
     [
         (GET, 5, [b"he", b"llo"], b"HTTP/1.1 200 OK\r\nx: y\r\ncontent-length: 5\r\n\r\nhello"),
-        (GET, -1, [b"he", b"llo"], b"HTTP/1.1 200 OK\r\nx: y\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
-        (GET, -1, [], b"HTTP/1.1 200 OK\r\nx: y\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+        (GET, -1, [b"he", b"llo"], CHUNKS + b"5\r\nhello\r\n0\r\n\r\n"),
+        (GET, -1, [], CHUNKS + b"0\r\n\r\n"),
         (OLD, 5, [b"hello"], b"HTTP/1.1 200 OK\r\nx: y\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello"),
         (OLD, -1, [b"he", b"llo"], b"HTTP/1.1 200 OK\r\nx: y\r\nconnection: close\r\n\r\nhello"),
     ],
@@ -80,7 +81,7 @@ async def test_an_answer_that_is_complete(status, length, head_only, blocks, exp
         line, _, rest = (await client.rest()).partition(b"\r\n")
 
         assert line.startswith(b"HTTP/1.1 %d" % status)
-        assert rest in (expected, b"connection: close\r\n" + expected, expected.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))  # noqa: E501
+        assert rest.replace(b"connection: close\r\n", b"") == expected
 
 
 async def test_interim_answers_are_not_for_1_0_clients():
@@ -227,6 +228,7 @@ async def test_requests_sent_before_the_client_closed_its_half_are_all_served():
         client = await opened.connect()
         await client.send(GET + PUT + b"hello" + GET)
         client.writer.write_eof()
+        await until(lambda: opened.guests and opened.client._eof)
         for n in range(3):
             (await guest_of(opened, n)).answer(b"%d" % n)
             answer = await client.answer()
@@ -385,7 +387,8 @@ async def test_a_client_that_takes_nothing_is_cut_in_the_end(close):
         await until(lambda: opened.client.transport.get_write_buffer_size() > WRITE_HIGH_BYTES)
         opened.pass_s(59)
         assert opened.listener.clients
-        opened.pass_s(62)
+        for _ in range(3):  # the kernel may have taken a little more since
+            opened.pass_s(61)
         await until(lambda: not opened.listener.clients)
         writer.close()
 
@@ -397,13 +400,12 @@ async def test_a_half_closed_client_that_reads_slowly_gets_all_of_it():
         writer.write(GET)
         writer.write_eof()
         await reader.readuntil(b"\r\n\r\n")
-        opened.pass_s(HALF_CLOSED_S + 1)
-        opened.pass_s(LINGER_S + 1)
-        assert len(await reader.read()) == 0 or True
+        await until(lambda: opened.client.transport.is_closing())
+        opened.pass_s(HALF_CLOSED_S + LINGER_S + 1)
         received = 0
         while data := await reader.read(1 << 20):
             received += len(data)
-        assert received <= len(body)
+        assert received == len(body)
         writer.close()
 
 
@@ -433,7 +435,7 @@ async def test_a_torn_answer_with_a_frame_is_cut_within_it():
             assert not guest.left
 
 
-async def test_whoever_serves_may_speak_to_a_client_that_is_gone():
+async def test_whoever_serves_may_end_what_it_does_for_a_client_that_is_gone():
     async with door() as opened:
         client = await opened.connect()
         await client.send(GET)
@@ -441,12 +443,8 @@ async def test_whoever_serves_may_speak_to_a_client_that_is_gone():
         client.reset()
         await until(lambda: guest.left)
         connection = guest.client
-        connection.proceed()
-        connection.interim(103, [])
         connection.pause()
         connection.resume()
-        guest.begin(b"x")
-        connection.more([b"y"], True)
         connection.abort()
         connection.tunnel_end()
         connection.tunnel_close()
@@ -537,11 +535,11 @@ async def test_a_slow_reader_blocks_whoever_serves_and_is_waited_for_as_long_as_
             while opened.client.transport.get_write_buffer_size() >= before and guest.blocked:
                 await reader.read(1 << 16)
             opened.pass_s(61)
-            assert not guest.left
+            assert not opened.client.transport.is_closing()
         while guest.blocked:
             await reader.read(1 << 20)
         opened.pass_s(100)
-        assert not guest.left
+        assert not opened.client.transport.is_closing()
         writer.close()
 
 
@@ -598,7 +596,7 @@ async def test_a_half_closed_tunnel_that_was_blocked_once_has_no_deadline():
         while guest.blocked:
             received += len(await reader.read(1 << 20))
         opened.pass_s(1000)
-        assert not guest.left
+        assert not opened.client.transport.is_closing()
         guest.client.tunnel_close()
         while data := await reader.read(1 << 20):
             received += len(data)
@@ -614,9 +612,9 @@ async def test_a_closed_tunnel_that_is_not_read_is_cut_in_the_end():
         guest.client.switch([], b"", b"")
         guest.client.tunnel(b"x" * (16 << 20))
         guest.client.tunnel_close()
-        opened.pass_s(61)
-        assert opened.listener.clients or True
-        opened.pass_s(61)
+        opened.pass_s(59)
+        assert opened.listener.clients
+        opened.pass_s(2)
         await until(lambda: not opened.listener.clients)
         writer.close()
 
@@ -669,4 +667,3 @@ async def test_clients_are_kept_apart():
         for n, client in enumerate(clients):
             await client.send(GET.replace(b"/a", b"/%d" % n))
         assert [(await client.answer()).body for client in clients] == [b"/%d" % n for n in range(20)]
-        assert RawClient is type(clients[0])
