@@ -54,7 +54,7 @@ from proxy.workers.files import FileFollower, Hooks
 from proxy.workers.status import Reader
 
 EXIT_OK, EXIT_PORT, EXIT_STORE = 0, 1, 5
-BREAKER_TICK_S = 0.25
+TICK_S = 0.25
 BEGIN_S = 1.0  # how long the start waits for the store; without it the snapshot or the files serve
 
 
@@ -284,17 +284,19 @@ def _spawn(replica: Replica, background: Background, settings: Settings, log: Fi
     background.spawn("files", replica.files.run)
     background.spawn("events", replica.events.run)
     background.spawn("heartbeat", replica.fleet.run, replica.heartbeat)
-    background.spawn("breakers", _tick_breakers, replica.gateway)
+    background.spawn("ticks", _tick, replica)
     if settings.access_log:
         background.spawn("access_log", replica.records.write_lines)
     if replica.emergency_file is not None:
         background.spawn("emergency_file", replica.emergency_file.run)
 
 
-async def _tick_breakers(gateway: Gateway) -> None:
+async def _tick(replica: Replica) -> None:
+    """Let time pass for the breakers, and tell of alarms."""
     while True:
-        await asyncio.sleep(BREAKER_TICK_S)
-        gateway.breakers.tick(perf_counter())
+        await asyncio.sleep(TICK_S)
+        replica.gateway.breakers.tick(perf_counter())
+        replica.report_alarms(perf_counter())
 
 
 async def _farewell(replica: Replica) -> None:

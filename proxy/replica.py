@@ -36,6 +36,12 @@ from proxy.workers.emergencyfile import EmergencyFile
 from proxy.workers.files import FileFollower, FilesState
 from proxy.workers.status import Reader
 
+ALARM_EVERY_S = 60.0
+ALARMS = {
+    "write_to_readonly": "a write came to a readonly component; it went to legacy",
+    "underscore_field": "a header field with `_` in its name was dropped",
+}
+
 
 def new_replica_id() -> str:
     """Return a name for this process that no other one has: host, pid, and chance."""
@@ -76,6 +82,7 @@ class Replica:
         self._started = stamp(time.time())
         self._defaults = plan_defaults(settings)
         self._compiled: RuleSet | None = None
+        self._alarms_told: dict[tuple[str, str], tuple[int, float]] = {}
 
     # What changes the plans
 
@@ -97,6 +104,15 @@ class Replica:
         facts = {"side": trip.side.value, "cause": trip.cause.value}
         self.events.append(f"breaker_{trip.state}", trip.component, why=f"{trip.side}: {trip.cause}", **facts)
         self.fleet.poke()
+
+    def report_alarms(self, now: float) -> None:
+        """Tell of what should not happen and did (a write to a readonly component), at most once a minute each."""
+        for label, count in self.records.alarms.items():
+            before, told_at = self._alarms_told.get(label, (0, float("-inf")))
+            if count > before and now >= told_at + ALARM_EVERY_S:
+                self._alarms_told[label] = (count, now)
+                component, what = label
+                self.events.append(what, component or None, why=ALARMS.get(what, what), count=count - before)
 
     def files_changed(self, state: FilesState) -> None:
         """Take what the files make as the last resort, and let the others know of what is refused."""

@@ -93,6 +93,15 @@ async def test_a_breaker_that_opens_is_counted_and_told(tmp_path):
     assert replica.events.waiting == 3
 
 
+async def test_an_alarm_is_an_event_at_most_once_a_minute(tmp_path):
+    replica = replica_of(tmp_path)
+    for now, waiting in ((0.0, 0), (1.0, 1), (2.0, 1), (61.5, 2), (200.0, 2)):
+        if 0.0 < now < 3.0:
+            replica.records.alarms.add(("users", "write_to_readonly"))
+        replica.report_alarms(now)
+        assert replica.events.waiting == waiting
+
+
 async def test_the_heartbeat_names_version_skew_and_open_breakers(tmp_path):
     replica = replica_of(tmp_path)
     replica.gateway.follow(table_of(USERS), {}, store_lost=False)

@@ -290,7 +290,7 @@ def test_a_first_publication_keeps_the_order_too():
     ("was", "goal", "verb", "refused"),
     [
         ({"kind": "entity"}, {"kind": "entity", "phase": "canary"}, False, "canary"),
-        ({"kind": "entity"}, {"kind": "entity", "weight": 5}, False, None),  # no phase of its own: it follows the weight
+        ({"kind": "entity"}, {"kind": "entity", "weight": 5}, False, None),  # none of its own: it follows the weight
         ({"kind": "entity", "phase": "off"}, {"kind": "entity", "weight": 5}, False, "canary"),
         ({"kind": "entity", "weight": 5}, {"kind": "plain", "phase": "shadow"}, False, "shadow"),
         ({"kind": "entity"}, {"kind": "entity", "phase": "canary"}, True, None),

@@ -191,7 +191,10 @@ BROKEN_BODIES = {
     "19 many extensions": (b"1;" + b"a" * 500 + b"\r\nx\r\n") * 10 + b"0\r\n\r\n",
     "20 size beyond 2^64": b"1" + b"0" * 16 + b"\r\nhello\r\n0\r\n\r\n",
     "20 size that wraps to 5": b"1" + b"0" * 15 + b"5\r\nhello\r\n0\r\n\r\n",
-    **{f"21 size {size!r}": size + b"\r\nhello\r\n0\r\n\r\n" for size in (b"0x5", b"+5", b"-5", b"0_5", b" 5", b"", b"g")},
+    **{
+        f"21 size {size!r}": size + b"\r\nhello\r\n0\r\n\r\n"
+        for size in (b"0x5", b"+5", b"-5", b"0_5", b" 5", b"", b"g")
+    },
     "22 space behind the size": b"5 \r\nhello\r\n0\r\n\r\n",
     "23 LF behind the size": b"5\nhello\r\n0\r\n\r\n",
     "24 LF behind the data": b"5\r\nhello\n0\r\n\r\n",
@@ -230,8 +233,14 @@ BODY = {
         b"content-length: 5\r\n\r\nhello",
     ),
     "15 GET with a body": (get(b"Content-Length: 5") + b"hello", b"content-length: 5\r\n\r\nhello"),
-    "15 DELETE with a body": (get(b"Content-Length: 5", method=b"DELETE") + b"hello", b"content-length: 5\r\n\r\nhello"),
-    "15 OPTIONS with a body": (get(b"Content-Length: 5", method=b"OPTIONS") + b"GET /", b"content-length: 5\r\n\r\nGET /"),
+    "15 DELETE with a body": (
+        get(b"Content-Length: 5", method=b"DELETE") + b"hello",
+        b"content-length: 5\r\n\r\nhello",
+    ),
+    "15 OPTIONS with a body": (
+        get(b"Content-Length: 5", method=b"OPTIONS") + b"GET /",
+        b"content-length: 5\r\n\r\nGET /",
+    ),
     "POST without a body": (post(), b"content-length: 0\r\n\r\n"),
     "POST of length 0": (post(b"Content-Length: 0"), b"content-length: 0\r\n\r\n"),
     "GET": (get(), b"\r\n"),
