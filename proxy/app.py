@@ -69,11 +69,9 @@ def run(settings: Settings, config_path: Path | None) -> int:
     try:
         return uvloop.run(_serve(settings, log))
     except PortTaken as exc:
-        log.error("port_taken", why=str(exc))
         print(f"banyan: {exc}", file=sys.stderr)
         return EXIT_PORT
     except StoreError as exc:
-        log.error("store_failed", why=str(exc))
         print(f"banyan: {exc}", file=sys.stderr)
         return EXIT_STORE
 
@@ -145,11 +143,13 @@ async def running(settings: Settings, log: FilteringBoundLogger, reload: asyncio
     """Run one replica: ready when entered, gone when left. Raises PortTaken, or StoreError for the embedded store."""
     async with AsyncExitStack() as stack:
         sockets = {
-            name: bound(*host_port(listen))
-            for name, listen in (
-                ("data", settings.listen), ("probes", settings.probes.listen), ("admin", settings.admin.listen)
+            name: _held(key, listen)
+            for name, key, listen in (
+                ("data", "listen", settings.listen),
+                ("probes", "probes.listen", settings.probes.listen),
+                ("admin", "admin.listen", settings.admin.listen),
             )
-        }  # fmt: skip
+        }
         for sock in sockets.values():
             stack.callback(sock.close)
         url = settings.store
@@ -171,6 +171,16 @@ async def running(settings: Settings, log: FilteringBoundLogger, reload: asyncio
         gc.freeze()  # what lives until the end need not be looked at by every collection
         yield replica
         await _farewell(replica)
+
+
+def _held(key: str, listen: str) -> socket:
+    """Hold the port that a setting names; raises PortTaken, with the setting, for one that cannot be had."""
+    try:
+        return bound(*host_port(listen))
+    except PortTaken as exc:
+        raise PortTaken(f"{key}: {exc}") from exc
+    except OSError as exc:  # a name that does not resolve
+        raise PortTaken(f"{key}: cannot listen on {listen}: {exc.strerror or exc}") from exc
 
 
 async def _built(

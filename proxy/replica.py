@@ -17,13 +17,13 @@ from proxy.core.breaker import Breaker, State
 from proxy.core.plan import PlanDefaults, Situation, Table, compile_table
 from proxy.core.rules import RuleSet, Side
 from proxy.core.stats import Counters
-from proxy.core.status import heartbeat_facts
+from proxy.core.status import drift_facts, heartbeat_facts
 from proxy.gateway.breakers import Trip
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.records import Records
 from proxy.rulefiles import read_folder
 from proxy.settings import Settings
-from proxy.store.events import Events, stamp
+from proxy.store.events import Events, happened, stamp
 from proxy.store.fleet import Fleet, Heartbeat
 from proxy.store.follower import Follower
 from proxy.store.holding import Source
@@ -82,6 +82,7 @@ class Replica:
         self._started = stamp(time.time())
         self._defaults = plan_defaults(settings)
         self._compiled: RuleSet | None = None
+        self._heeded: dict[str, Side] = {}
         self._alarms_told: dict[tuple[str, str], tuple[int, float]] = {}
 
     # What changes the plans
@@ -89,13 +90,33 @@ class Replica:
     def follow(self, state: StoreState) -> None:
         """Plan by another state of the store from the next request on."""
         table = self.gateway.table
-        if state.held is not self._compiled:
-            table = compile_table(state.held, self._defaults)
-            self._compiled = state.held
-        self.gateway.follow(table, state.sides, self._store_lost(state))
+        try:
+            if state.held is not self._compiled:
+                self._compiled = state.held
+                table = compile_table(state.held, self._defaults)
+                self._log_rules(state)
+        finally:  # emergencies are heeded under rules that cannot be compiled, too
+            self.gateway.follow(table, state.sides, self._store_lost(state))
+        self._tell_of_emergencies(state.sides)
         self.fleet.poke()
         if state.connected:
             self.files.poke()
+
+    def _log_rules(self, state: StoreState) -> None:
+        """Say in the log from when on which rules are in force here; the stream has their publication already."""
+        held = state.held
+        if held is not None:
+            facts = {"version": held.version, "epoch": held.epoch, "source": state.source.value}
+            self.events.logged(happened(time.time(), "rules_applied", None, held.who, held.why, **facts))
+
+    def _tell_of_emergencies(self, sides: Mapping[str, Side]) -> None:
+        """Tell of emergencies that begin and end here: a key that somebody set by hand leaves no other trace."""
+        before, self._heeded = self._heeded, dict(sides)
+        for name, side in sides.items():
+            if before.get(name) is not side:
+                self.events.append("emergency_heeded", name, why=f"all its reads go to {side}", to=side.value)
+        for name in before.keys() - sides.keys():
+            self.events.append("emergency_over", name, why="its reads go by the rules again", to=before[name].value)
 
     def tripped(self, trip: Trip) -> None:
         """Tell of a breaker that changed its state."""
@@ -211,7 +232,8 @@ class Replica:
                 skew=skew,
                 unclaimed=unclaimed,
                 sides=state.sides,
-            ),
+            )
+            | drift_facts((each.component, each.file, each.why) for each in self.files.state.drifts),
         )
 
     def addresses(self) -> dict[str, str]:

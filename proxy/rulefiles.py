@@ -25,7 +25,7 @@ from proxy.core.errors import ConfigError, Position, Problem
 from proxy.core.merge import with_defaults
 from proxy.core.model import Component
 from proxy.core.problems import KEY, Positions, place, problem, problems_of
-from proxy.core.rules import parse_component
+from proxy.core.rules import outline_of, parse_component
 
 DEFAULTS = "_defaults"
 EXPECT = "expect"
@@ -156,6 +156,8 @@ class _Reading:
     expect: yamlfile.Document | None = None
     files: dict[str, RuleFile] = field(default_factory=dict)
     frozen: dict[str, Frozen] = field(default_factory=dict)
+    outlines: dict[str, Component] = field(default_factory=dict)  # of the frozen ones, so that others may refer to them
+    places: dict[str, Positions] = field(default_factory=dict)  # in their files
 
     def read(self, paths: list[Path]) -> RuleFolder:
         twice = [path.name for path in paths if path.stem == DEFAULTS][1:]
@@ -175,8 +177,7 @@ class _Reading:
         own = {problem for frozen in self.frozen.values() for problem in frozen.problems}
         own |= {*self.defaults_problems, *(self.expect.problems if self.expect else ())}
         found = RuleFolder(self.folder, self.files, self.frozen)
-        known = {name: rules for name in self.frozen if (rules := _bare(name)) is not None}
-        clashes = check_components({**known, **found.components}, found.positions)
+        clashes = check_components({**self.outlines, **found.components}, {**self.places, **found.positions})
         return RuleFolder(self.folder, self.files, self.frozen, tuple(sorted({*own, *clashes})), self.expect)
 
     def _take(self, path: Path) -> None:
@@ -187,16 +188,16 @@ class _Reading:
         try:
             file = self._parsed(path, document)
         except ConfigError as exc:
-            return self._freeze(component, path.name, exc.problems)
+            return self._freeze(component, path.name, exc.problems, document)
         if self.defaults_problems:
-            return self._freeze(component, path.name, self.defaults_problems)
+            return self._freeze(component, path.name, self.defaults_problems, document)
         other = self.files.get(component) or self.frozen.get(component)
         if other is None:
             self.files[component] = file
             return None
         there = other.name if isinstance(other, RuleFile) else other.file
         what = f"`{component}` has a file already: {there}; a component stands in one file"
-        return self._freeze(component, path.name, (problem(file.positions, ("component",), path.name, what),))
+        return self._freeze(component, path.name, (problem(file.positions, ("component",), path.name, what),), document)
 
     def _parsed(self, path: Path, document: yamlfile.Document) -> RuleFile:
         """Return the file, or raise ConfigError with the problems of its YAML and of its rules alike."""
@@ -215,7 +216,10 @@ class _Reading:
             raise ConfigError(sorted(found))
         return RuleFile(rules.component, path.name, path, hash_of(values), values, rules, positions)
 
-    def _freeze(self, component: str, file: str, problems: tuple[Problem, ...]) -> None:
+    def _freeze(self, component: str, file: str, problems: tuple[Problem, ...], document: yamlfile.Document) -> None:
+        outline = outline_of(component, document.values)
+        if outline is not None and component not in self.outlines:
+            self.outlines[component], self.places[component] = outline, document.positions
         self.files.pop(component, None)
         known = self.frozen.get(component)
         self.frozen[component] = Frozen(component, file, (*(known.problems if known else ()), *problems))
@@ -242,14 +246,6 @@ def _problems_of_defaults(document: yamlfile.Document, file: str) -> tuple[Probl
         found += problems_of(exc, document.positions, file, Component)
     said = {each.at for each in document.problems}
     return (*document.problems, *(each for each in found if each.at not in said))
-
-
-def _bare(name: str) -> Component | None:
-    """Return a component of which nothing but the name is known, so that others may refer to it."""
-    try:
-        return Component.model_validate({"component": name})
-    except ValidationError:
-        return None
 
 
 def _normal(values: dict[str, Any]) -> dict[str, Any]:

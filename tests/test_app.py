@@ -416,8 +416,16 @@ async def test_run_says_what_is_wrong_in_one_line_and_its_exit_code(house):
         replica = Replica(house.server.url, 1, 2, listen=f"127.0.0.1:{taken.getsockname()[1]}")
         await replica.start(ready=False)
         assert await replica.wait() == 1
-        assert "cannot listen on 127.0.0.1" in replica.stderr and "Traceback" not in replica.stderr
+        *_, said = replica.stderr.splitlines()
+        assert said.startswith("banyan: listen: cannot listen on 127.0.0.1:") and said.endswith("in use")
+        assert replica.stderr.count("cannot listen") == 1 and "Traceback" not in replica.stderr
         await replica.close()
+
+    nowhere = Replica(house.server.url, 1, 2, listen="no-such-host.invalid:8080")
+    await nowhere.start(ready=False)
+    assert await nowhere.wait() == 1
+    assert "listen: cannot listen on no-such-host.invalid:8080: " in nowhere.stderr
+    await nowhere.close()
 
     broken = Replica(house.server.url, 1, 2, lissten="x")
     await broken.start(ready=False)

@@ -120,6 +120,11 @@ def test_byte_order_mark_and_crlf_are_no_matter(tmp_path):
 # Problems: all at once, each at its place.
 
 
+def test_a_path_that_is_none_is_refused_in_our_words(tmp_path):
+    with pytest.raises(ConfigError, match="data_dir: should be a path \\(quote it\\), is 5"):
+        load(tmp_path, "data_dir: 5")
+
+
 def test_every_problem_is_reported_at_once(tmp_path):
     text = "listen: 8080\nprozesses: 2\ntimeouts:\n  head_s: -1\n  heads_s: 2\nexpose: yes\ndrain_s: 012\n"
 

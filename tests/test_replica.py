@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 import structlog
 
 from proxy.config import load_settings
@@ -21,6 +24,7 @@ from proxy.store.link import Link
 from proxy.store.rules import RuleStore
 from proxy.workers.files import FileFollower
 from tests.rig import USERS, table_of
+from tests.store.logs import Lines
 
 
 def rules(version: int = 1) -> RuleSet:
@@ -62,6 +66,38 @@ async def test_the_table_is_compiled_once_for_a_rule_set(tmp_path):
     replica.follow(StoreState(held=state.held, source=Source.STORE, read_once=True, sides={"users": Side.MODERN}))
 
     assert replica.table is table
+
+
+async def test_the_log_says_from_when_on_which_rules_and_emergencies_are_in_force(tmp_path):
+    """Also for an emergency that somebody set with `redis-cli`: nothing else would tell of it later."""
+    replica, lines = replica_of(tmp_path), Lines()
+    replica.events = Events(Link("unix:///tmp/bn-nobody-listens-here"), lines)
+    calm = StoreState(held=rules(7), source=Source.STORE, read_once=True)
+    for sides in ({}, {"users": Side.LEGACY}, {"users": Side.LEGACY}, {"users": Side.MODERN}, {}):
+        replica.follow(replace(calm, sides=sides))
+
+    told = [(kind, facts["component"], facts.get("to", facts.get("version"))) for kind, facts in lines.lines]
+    assert told == [
+        ("rules_applied", None, 7),
+        ("emergency_heeded", "users", "legacy"),
+        ("emergency_heeded", "users", "modern"),
+        ("emergency_over", "users", "modern"),
+    ]
+
+
+async def test_an_emergency_is_heeded_under_rules_that_cannot_be_compiled(tmp_path, monkeypatch):
+    replica = replica_of(tmp_path)
+    replica.follow(StoreState(held=rules(7), source=Source.STORE, read_once=True))
+
+    def fails(*_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("proxy.replica.compile_table", fails)
+    with pytest.raises(RecursionError):
+        replica.follow(StoreState(held=rules(8), source=Source.STORE, read_once=True, sides={"users": Side.LEGACY}))
+
+    assert replica.table.version == 7
+    assert [situation.emergency for situation in replica.situations] == [Side.LEGACY]
 
 
 async def test_rules_from_files_alone_count_as_a_lost_store_unless_they_are_trusted(tmp_path):

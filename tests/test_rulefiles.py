@@ -123,6 +123,40 @@ def test_both_suffixes_are_read(tmp_path):
     assert list(read_folder(tmp_path).files) == ["users"]
 
 
+def test_a_wrong_value_hides_nothing_else_that_is_wrong(tmp_path):
+    """Neither in its own file nor between the files: one `check` is enough, however many edits it takes."""
+    found = folder_with(
+        tmp_path,
+        billing="component: billing\nafter: [usrs, users]\nweight: 140\nsticky: [client, client]\n"
+        "routes:\n  /api/bills: {}\n  /api/users: {kind: raed}\n  /api/bill/{id}: {entity: '{key}'}\n",
+        users="component: users\nafter: [billing]\nphaze: off\nroutes:\n  /api/users: {}\n",
+    )
+
+    assert problems(found) == [
+        "billing.yaml:2:8: after: goes in a circle: billing → users → billing",
+        "billing.yaml:2:9: after.0: no component is called `usrs`; did you mean `users`?",
+        "billing.yaml:3:9: weight: should be 0 to 100, is 140",
+        "billing.yaml:4:18: sticky.1: `client` stands here twice",
+        "billing.yaml:7:22: routes./api/users.kind: should be read, is `raed`; did you mean `read`?",
+        "billing.yaml:8:28: routes./api/bill/{id}.entity: should name a parameter of the path, is `{key}`; "
+        "the path has `{id}`",
+        "users.yaml:3:1: phaze: unknown key; did you mean `phase`?",
+        "users.yaml:5:3: routes./api/users: cannot be told apart from `/api/users` of billing (billing.yaml:7:3)",
+    ]
+
+
+def test_what_may_only_follow_from_a_refused_value_is_not_told(tmp_path):
+    found = folder_with(
+        tmp_path,
+        users="component: users\nkind: entitty\nphase: backfill\nroutes:\n  /api/users: {}\n",
+        bills="component: bills\nafter: [users]\nweight: 50\nroutes:\n  /api/bills: {}\n",
+    )
+
+    assert problems(found) == [
+        "users.yaml:2:7: kind: should be plain, readonly or entity, is `entitty`; did you mean `entity`?"
+    ]
+
+
 def test_every_problem_of_every_file_is_told_at_once(tmp_path):
     found = folder_with(
         tmp_path,

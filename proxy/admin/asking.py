@@ -63,9 +63,10 @@ def field(word: str) -> tuple[str, str]:
 
 def forced_by(head: RequestHead, secret: SecretStr | None) -> Side | None:
     """Return the side of `X-Banyan-Force: <side>;<secret>` if the secret is right."""
-    side, _, given = head.force.decode("latin-1").partition(";")
-    known = secret is not None and hmac.compare_digest(given.strip(), secret.get_secret_value())
-    return Side(side.strip().lower()) if known and side.strip().lower() in list(Side) else None
+    side, _, given = head.force.partition(b";")
+    known = secret is not None and hmac.compare_digest(given.strip(), secret.get_secret_value().encode())
+    word = side.strip().lower().decode("latin-1")
+    return Side(word) if known and word in list(Side) else None
 
 
 def explained(table: Table, situations: Sequence[Situation], question: Question) -> dict[str, Any]:

@@ -86,9 +86,16 @@ class Throttle:
         self._waiting = 0
 
     def is_full(self, source: str) -> bool:
-        """Say whether `source`, or all together, have so many answers waiting that the next is refused at once."""
+        """
+        Say whether so many answers wait, of `source` or of all, that its next one is refused at once.
+
+        A source that gave few wrong tokens is always heard: others must not be able to keep it out.
+        """
         known = self._sources.get(source)
-        return self._waiting >= MOST_WAITING or (known is not None and known.waiting >= MOST_WAITING_PER_SOURCE)
+        if known is None:
+            return False
+        crowded = self._waiting >= MOST_WAITING and known.wrong > FREE_TRIES
+        return crowded or known.waiting >= MOST_WAITING_PER_SOURCE
 
     def delay_s(self, source: str, now: float) -> float:
         """Count a wrong token of `source` and return how long its answer has to wait."""

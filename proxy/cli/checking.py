@@ -100,7 +100,9 @@ def _near(path: Path) -> str:
 
 def text_line(problem: Problem, level: str) -> str:
     """Word a problem for a terminal: a place that an editor can jump to, then what is wrong."""
-    return f"{problem.at}: warning: {problem.where}: {problem.what}" if level == "warning" else str(problem)
+    if level != "warning":
+        return str(problem)
+    return f"{problem.at}: warning: " + (f"{problem.where}: " if problem.where else "") + problem.what
 
 
 def github_line(problem: Problem, level: str) -> str:

@@ -66,5 +66,5 @@ async def _greet(link: Link, settings: Settings) -> None:
         if settings.store == EMBEDDED:
             what = f"the embedded store of {settings.data_dir} does not run: start the gateway with `banyan run`"
         else:
-            what = f"the store {link.address.shown} is out of reach: {exc}"
+            what = f"the store {link.address.shown} is out of reach: {exc.__cause__ or exc}"
         raise StoreError(what) from exc

@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 
+from proxy.cli.output import say
 from proxy.cli.words import BadWord
 from proxy.config import DEBUG_VARIABLE
 from proxy.core.changes import BadWish
@@ -43,7 +44,7 @@ def end(error: BaseException) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     if not isinstance(error, KeyboardInterrupt):
-        print(f"banyan: {sentence(error)}", file=sys.stderr)
+        say(f"banyan: {sentence(error)}")
     return code_of(error)
 
 

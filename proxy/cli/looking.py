@@ -29,8 +29,8 @@ from proxy.core.claims import busiest, claims_of
 from proxy.core.emergency import interpret
 from proxy.core.errors import StoreError
 from proxy.core.plan import CALM, Situation, Table, compile_table
-from proxy.core.rules import RuleSet
-from proxy.core.status import Facts, status_document
+from proxy.core.rules import RuleSet, Side
+from proxy.core.status import Facts, open_breakers, status_document
 from proxy.replica import plan_defaults
 from proxy.settings import Settings
 from proxy.workers.edits import rules_of
@@ -90,6 +90,8 @@ def explain(
     facts = facts_of(settings, rules)
     table = compile_table(facts.rules, plan_defaults(settings))
     document = explained(table, situations_of(table, facts), question)
+    for side, replicas in open_somewhere(document["component"] or "", facts).items():
+        say(f"the breaker of {side} is open in {', '.join(replicas)}, not in every replica: there {side} is spared")
     emit(document, form_of(context, output), lambda: put_explanation(document))
 
 
@@ -140,9 +142,21 @@ def rules_in(folder: Path) -> RuleSet:
 
 
 def situations_of(table: Table, facts: Facts) -> list[Situation]:
-    """Return what stands against each component as far as the store knows: emergencies, not a replica's breakers."""
+    """Return what stands against each component: its emergency, and the breakers that are open in every replica."""
     sides = interpret(facts.emergencies, {each.name: each.rules for each in table.components}).sides
-    return [Situation(emergency=sides[each.name]) if each.name in sides else CALM for each in table.components]
+    return [_situation(each.name, sides.get(each.name), facts) for each in table.components]
+
+
+def open_somewhere(name: str, facts: Facts) -> dict[Side, tuple[str, ...]]:
+    """Return the breakers of a component that are open in some replicas and not in all of them, by side."""
+    found = open_breakers(name, facts.replicas)
+    return {side: replicas for side, replicas in found.items() if len(replicas) < len(facts.replicas)}
+
+
+def _situation(name: str, emergency: Side | None, facts: Facts) -> Situation:
+    found = open_breakers(name, facts.replicas)
+    everywhere = frozenset(side for side, replicas in found.items() if len(replicas) == len(facts.replicas))
+    return Situation(emergency=emergency, open_breakers=everywhere) if emergency or everywhere else CALM
 
 
 async def _status(settings: Settings, form: Format) -> None:

@@ -19,6 +19,10 @@ from proxy.yamlfile import parse_scalar
 PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@-]*( [A-Za-z0-9_./@(-][A-Za-z0-9_./@)(-]*)*")
 
 
+# C0 but LF, DEL and C1, and what turns or breaks a line unseen: it would steer the terminal that shows it.
+UNSEEN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+
 class Format(StrEnum):
     """How data is printed."""
 
@@ -32,7 +36,8 @@ def emit(document: object, form: Format, table: Callable[[], None]) -> None:
     if form is Format.TABLE:
         table()
     elif form is Format.JSON:
-        put(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        text = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
+        put(UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
     else:
         put("\n".join(yaml_lines(orjson.loads(orjson.dumps(document)))))
 
@@ -45,8 +50,18 @@ def put(text: str) -> None:
 
 def say(text: str) -> None:
     """Tell the operator something that is not data."""
-    sys.stderr.write(text if text.endswith("\n") else text + "\n")
+    sys.stderr.write(visible(text if text.endswith("\n") else text + "\n"))
     sys.stderr.flush()
+
+
+def visible(text: str) -> str:
+    """Show what would steer a terminal: names and reasons come from a store where others may write."""
+    return UNSEEN.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def yaml_lines(value: object, indent: str = "") -> Iterator[str]:

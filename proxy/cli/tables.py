@@ -12,13 +12,24 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import rich.text
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-PIPE_COLUMNS = 160  # where stdout is no terminal: nothing is cut to a width that nobody sees
+from proxy.cli.output import visible
+
+PIPE_COLUMNS = 1_000  # where stdout is no terminal: nothing is cut to a width that nobody sees
 COLOURS = {"legacy": "yellow", "modern": "green", "both": "cyan"}
 MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failure": ("✗", "red")}
+
+
+class Text(rich.text.Text):
+    """Text with nothing in it that steers a terminal; rich itself lets escape sequences pass."""
+
+    def __init__(self, text: str, style: str = "") -> None:
+        super().__init__(visible(text), style)
+
+
 _Row = tuple[Text | str, ...]
 
 
@@ -51,7 +62,8 @@ def put_status(document: Mapping[str, Any]) -> None:
     for sentence in document["because"]:
         out.print(Text(f"! {sentence}", style="red"))
     if document["replicas"]:
-        out.print(_table(("replica", "version", "rules from", "build", "started"), map(_replica, document["replicas"])))
+        rows = (_replica(each, document["version"]) for each in document["replicas"])
+        out.print(_table(("replica", "version", "rules from", "build", "started"), rows))
     out.print(_verdict(document))
 
 
@@ -122,6 +134,8 @@ def _verdict(document: Mapping[str, Any]) -> Text:
         return Text("degraded", style="red")
     if document["emergencies"]:
         return Text("an emergency is in force", style="yellow")
+    if any(each["breakers"] for each in document["components"].values()):
+        return Text("a breaker is open", style="yellow")
     return Text("all is well", style="green")
 
 
@@ -149,17 +163,28 @@ def _remarks(each: Mapping[str, Any]) -> Iterable[str]:
     if each["emergency"]:
         left = each["emergency"]["ends_in_s"]
         ends = f"ends in {left:g} s" if left is not None else f"until `DEL` of {each['emergency']['key']}"
-        yield f"emergency: {each['emergency']['raw']}, {ends}"
+        yield f"emergency: {_emergency(each['emergency'])}, {ends}"
     for own in each["own_emergencies"]:
         yield f"{own['replica']} sends all reads to {own['side']} by its own emergency file"
     for breaker in each["breakers"]:
         yield f"breaker open: {breaker['side']} in {breaker['replica']}"
+    for drift in each["drifts"]:
+        yield f"not as in {drift['replica']}: {drift['why']} (see `banyan rules diff`)"
     yield f"going back: {each['going_back']}"
 
 
-def _replica(each: Mapping[str, Any]) -> _Row:
-    current = "" if each["current"] else " (behind)"
-    return each["id"], f"{each['version']}{current}", each["source"], each["build"], each["started"]
+def _emergency(emergency: Mapping[str, Any]) -> str:
+    """Say where it sends the reads, and what the key says if that is something else."""
+    side, raw = emergency["side"], emergency["raw"]
+    if side is None:
+        return f"`{raw}`, not heeded"
+    return side if raw == side else f"{side}, as the key says `{raw}`"
+
+
+def _replica(each: Mapping[str, Any], version: int) -> _Row:
+    behind = isinstance(each["version"], int) and each["version"] < version
+    note = "" if each["current"] else " (behind)" if behind else " (not the store's)"
+    return each["id"], f"{each['version']}{note}", each["source"], each["build"], each["started"]
 
 
 def _table(names: Sequence[str], rows: Iterable[_Row]) -> Table:

@@ -14,6 +14,7 @@ from proxy.core.model import Component, Phase, Side
 from proxy.core.problems import Alarm, shown, suggestion
 
 ALL = "all"
+HINTS = 3  # more unknown keys than these are no slips, and looking for what was meant takes long
 _SIDES = {side.value: side for side in Side}
 _ENDED = frozenset({"", "off", "none", "no", "false", "0", "null"})  # what somebody sets who wants to end one
 
@@ -91,9 +92,11 @@ def _heeded(component: Component, key: str, emergency: Emergency) -> tuple[Side 
 
 
 def _key_alarms(keys: Mapping[str, Emergency], components: Mapping[str, Component]) -> Iterator[Alarm]:
+    unknown = 0
     for key, emergency in keys.items():
         if key != ALL and key not in components:
-            hint = suggestion(key, (*components, ALL))
+            unknown += 1
+            hint = suggestion(key, (*components, ALL)) if unknown <= HINTS else ""
             yield Alarm("emergency_unknown_component", f"emergency:{key}: no component is called so{hint}", key)
         elif emergency.side is None:
             yield Alarm("emergency_unreadable", _unreadable(key, emergency.raw), key)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from proxy.core.scalars import (
     READ_METHODS,
@@ -27,12 +27,14 @@ from proxy.core.scalars import (
     RouteKey,
     Seconds,
     StickySource,
+    is_deeper,
     split_route,
     weight_bp,
 )
 
 SCHEMA = "1.0"  # major.minor of the published document: a newer major is refused, a newer minor is read as far as known
 HASHES_KEPT = 32
+DEPTH_LIMIT = 64  # of what a record keeps of a file; pydantic writes no more than 255 levels
 
 
 class Side(StrEnum):
@@ -269,11 +271,21 @@ class Component(Frozen):
         return type(self).model_validate({**self.model_dump(by_alias=True), **values})
 
 
+def _shallow(values: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what could be read and never be written back; no rule file is as deep."""
+    if is_deeper(values, DEPTH_LIMIT):
+        raise ValueError(f"should be nested at most {DEPTH_LIMIT} levels deep")
+    return values
+
+
+Values = Annotated[dict[str, Any], AfterValidator(_shallow)]
+
+
 class FileRecord(Frozen):
     """What was last taken from a component's file; it outlives the component, so that an old file revives nothing."""
 
     hash: str
-    values: dict[str, Any]  # parsed, over _defaults.yaml, before the defaults of the models
+    values: Values  # parsed, over _defaults.yaml, before the defaults of the models
     hashes: Items[str]  # the last 32 taken, the newest last
 
 

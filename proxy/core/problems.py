@@ -22,6 +22,7 @@ Positions = Mapping[Location, Position]
 KEY = "(key)"  # positions[(*path, KEY)] is where the key of `path` stands; positions[path] where its value does
 _PYDANTIC_KEY = "[key]"  # how pydantic marks that the key of a mapping is what is wrong
 _SHOWN_CHARACTERS = 60
+_TYPED_CHARACTERS = 100  # what is longer was not typed, and comparing it costs the square of its length
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Alarm:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that was probably meant, or None when nothing is close."""
+    if len(word) > _TYPED_CHARACTERS:
+        return None
     by_folded = {_folded(name): name for name in known}
     close = difflib.get_close_matches(_folded(word), by_folded, n=1, cutoff=0.6)
     return by_folded[close[0]] if close else None
@@ -159,6 +162,7 @@ _SHOULD: dict[str, _Should] = {
     "int_from_float": lambda ctx: "a whole number",
     "bool_type": lambda ctx: "true or false",
     "string_type": lambda ctx: "text (quote it)",
+    "path_type": lambda ctx: "a path (quote it)",
     "string_too_short": lambda ctx: "some text",
     "dict_type": lambda ctx: "a mapping",
     "model_type": lambda ctx: "a mapping",

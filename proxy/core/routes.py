@@ -22,6 +22,8 @@ from proxy.core.paths import normal_form
 T = TypeVar("T")
 Params = tuple[bytes, ...]
 
+SEGMENTS_LIMIT = 64  # of a template: compiling and searching go down one call per segment
+
 _ROUTE = re.compile(r"(?:([^\s/]+) +)?(/\S*)")
 _METHOD = re.compile(r"[A-Z][A-Z0-9-]*")
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(\.\.\.)?\}")
@@ -57,6 +59,8 @@ def parse_template(text: str) -> Template:
     if "?" in path or "#" in path:
         raise ValueError("a route is a path only: leave out `?` and `#` and what follows them")
     segments = path.split("/")[1:]
+    if len(segments) > SEGMENTS_LIMIT:
+        raise ValueError(f"should have at most {SEGMENTS_LIMIT} segments, has {len(segments)}")
     shape = tuple(_segment(segment, last=at == len(segments) - 1) for at, segment in enumerate(segments))
     names = tuple(found[1] for segment in segments if (found := _FIELD.fullmatch(segment)))
     if len(set(names)) < len(names):

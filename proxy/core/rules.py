@@ -75,6 +75,7 @@ __all__ = [
     "did_you_mean",
     "dump_rule_set",
     "may_write",
+    "outline_of",
     "overlay",
     "parse_component",
     "parse_rule_set",
@@ -100,11 +101,59 @@ def parse_component(values: object, *, file: str, positions: Positions | None = 
     try:
         component = Component.model_validate(values)
     except ValidationError as exc:
-        raise ConfigError(problems_of(exc, places, file, Component)) from exc
+        found = (*problems_of(exc, places, file, Component), *_problems_beside(values, exc, places, file))
+        raise ConfigError(sorted(found, key=lambda problem: problem.at)) from exc
     problems = (*component_problems(component, places, file), *not_built_problems(component, places, file))
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: problem.at))
     return component
+
+
+def outline_of(name: str, values: object) -> Component | None:
+    """
+    Return what is known of a component whose file is refused: for whom it waits and what it claims.
+
+    Enough to say whether the others fit it, and no more: every other value is the default. None for a name that is
+    none.
+    """
+    said = values if isinstance(values, Mapping) else {}
+    routes = said.get("routes")
+    claimed: dict[str, object] = {key: {} for key in routes} if isinstance(routes, Mapping) else {}
+    outline = {"component": name, "after": said.get("after", []), "routes": claimed}
+    try:
+        return Component.model_validate(outline)
+    except ValidationError as exc:
+        left = _without(outline, exc)
+    try:
+        return Component.model_validate(left)
+    except ValidationError:
+        return None
+
+
+def _problems_beside(
+    values: Mapping[str, object], refused: ValidationError, places: Positions, file: str
+) -> tuple[Problem, ...]:
+    """Return what is wrong beside the values that were refused, without what may only follow from their absence."""
+    left = _without(values, refused)
+    try:
+        component = Component.model_validate(left)
+    except ValidationError:
+        return ()
+    found = (*component_problems(component, places, file), *not_built_problems(component, places, file))
+    unsure = any(values.get(key) != left.get(key) for key in ("kind", "phase", "weight", "routes"))
+    return tuple(each for each in found if not (unsure and each.where == "phase"))
+
+
+def _without(values: Mapping[str, object], refused: ValidationError) -> dict[str, object]:
+    """Return the values without the keys that were refused; of the routes, without those that were."""
+    left = dict(values)
+    for key, *below in (each["loc"] for each in refused.errors(include_url=False) if each["loc"]):
+        routes = left.get("routes")
+        if key == "routes" and below and isinstance(routes, Mapping):
+            left["routes"] = {route: rules for route, rules in routes.items() if route != below[0]}
+        else:
+            left.pop(str(key), None)
+    return left
 
 
 def parse_rule_set(raw: bytes, source: str) -> RuleSet:

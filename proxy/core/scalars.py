@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
@@ -27,6 +28,22 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _ENTITY = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 _STEP = 100  # a percentage has steps of 1/100
+
+
+def is_deeper(value: object, levels: int) -> bool:
+    """Say whether lists and mappings stand in each other more than `levels` deep; asks no stack."""
+    level = [value]
+    for _ in range(levels + 1):
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return False
+    return True
+
+
+def _children(node: object) -> Iterable[object]:
+    if isinstance(node, dict):
+        return node.values()
+    return node if isinstance(node, list | tuple) else ()
 
 
 def weight_bp(percent: float) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from proxy.core.emergency import ALL, Emergency, Interpretation, interpret
 from proxy.core.errors import ConfigError
 from proxy.core.merge import ABSENT, differences
-from proxy.core.phases import STANDINGS, RequestKind, eligible, outlook
+from proxy.core.phases import STANDINGS, Outlook, RequestKind, eligible, outlook
 from proxy.core.problems import Alarm
 from proxy.core.rules import Component, Origin, RuleSet, Side, parse_component, warnings_of
 
@@ -70,6 +70,21 @@ def heartbeat_facts(
         "unclaimed": [list(each) for each in unclaimed],
         "sides": {name: str(side) for name, side in (sides or {}).items()},
     }
+
+
+def drift_facts(drifts: Iterable[tuple[str, str | None, str]]) -> dict[str, Any]:
+    """Return what a replica adds to `facts` of its heartbeat: (component, its file or None, why it is only shown)."""
+    return {"drifts": [{"component": component, "file": file, "why": why} for component, file, why in drifts]}
+
+
+def open_breakers(name: str, replicas: Sequence[Mapping[str, Any]]) -> dict[Side, tuple[str, ...]]:
+    """Return the replicas in which the breaker of a component is open, by side; each replica has its own."""
+    found: dict[Side, tuple[str, ...]] = {}
+    for each in _breakers(name, replicas):
+        if each["side"] in tuple(Side):
+            side = Side(each["side"])
+            found[side] = (*found.get(side, ()), each["replica"])
+    return found
 
 
 def status_document(facts: Facts) -> dict[str, Any]:
@@ -128,12 +143,24 @@ def _component(facts: Facts, rules: RuleSet, name: str, meant: Interpretation) -
         "values": _values(rules, component, facts.at_s),
         "changed": _changed(rules.origins.get(name, {})),
         "going_back": ahead.going_back,
-        "next": {"step": ahead.next_step, "verb": ahead.verb, "blocked": list(ahead.blocked)},
+        "next": {"step": ahead.next_step, "verb": ahead.verb, "blocked": _blocked(name, ahead, meant, facts.replicas)},
         "warnings": [each.what for each in warnings_of({name: component})],
         "breakers": _breakers(name, facts.replicas),
         "skew": _skew(name, facts.replicas),
         "refused": [each for each in _refused(facts.replicas) if each["component"] == name],
+        "drifts": _drifts(name, facts.replicas),
     }
+
+
+def _blocked(name: str, ahead: Outlook, meant: Interpretation, replicas: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what stands against the next step: rules that would refuse it, and what makes it a bad moment."""
+    blocked = list(ahead.blocked)
+    if not ahead.verb:
+        return blocked
+    if name in meant.sides:
+        blocked.append(f"an emergency sends all reads to {meant.sides[name]}")
+    modern = open_breakers(name, replicas).get(Side.MODERN)
+    return blocked + ([f"the breaker of modern is open in {', '.join(modern)}"] if modern else [])
 
 
 def _reads(component: Component, emergency: Side | None) -> dict[str, Any]:
@@ -256,7 +283,7 @@ def _alarms(meant: Interpretation, replicas: Sequence[Mapping[str, Any]]) -> lis
     found: dict[tuple[Any, ...], list[str]] = {(alarm.kind, alarm.why, alarm.component): [] for alarm in meant.alarms}
     for replica in replicas:
         for alarm in _list(replica, "alarms"):
-            key = (alarm.get("kind"), alarm.get("why"), alarm.get("component"))
+            key = tuple(_word(alarm.get(name)) for name in ("kind", "why", "component"))
             found.setdefault(key, []).append(str(replica.get("id")))
     return [
         {"kind": kind, "why": why, "component": component, "replicas": ids}
@@ -269,11 +296,21 @@ def _refused(replicas: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found: dict[tuple[Any, ...], list[str]] = {}
     for replica in replicas:
         for each in _list(replica, "refused_files"):
-            key = (each.get("component"), each.get("file"), each.get("problem"))
+            key = tuple(_word(each.get(name)) for name in ("component", "file", "problem"))
             found.setdefault(key, []).append(str(replica.get("id")))
     return [
         {"component": component, "file": file, "problem": problem, "replicas": ids}
         for (component, file, problem), ids in found.items()
+    ]
+
+
+def _drifts(name: str, replicas: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the replicas whose file of a component is not what is live, though nobody edited it just now."""
+    return [
+        {"replica": str(replica.get("id")), "file": each.get("file"), "why": each.get("why")}
+        for replica in replicas
+        for each in _list(replica, "drifts")
+        if each.get("component") == name
     ]
 
 
@@ -282,6 +319,10 @@ def _list(replica: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
     facts = replica.get("facts")
     listed = facts.get(name) if isinstance(facts, Mapping) else None
     yield from (each for each in listed if isinstance(each, Mapping)) if isinstance(listed, Sequence) else ()
+
+
+def _word(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _fact(replica: Mapping[str, Any], name: str) -> Mapping[str, Any]:

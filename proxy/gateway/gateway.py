@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Callable, Mapping
 
 from proxy.core.decision import Plan
-from proxy.core.headers import loops
+from proxy.core.headers import is_host, loops
 from proxy.core.messages import RequestHead, Saw, value_of, values_of
 from proxy.core.phases import RequestKind
 from proxy.core.plan import Planned, plan
@@ -84,6 +84,8 @@ class Gateway:
             if request.saw & Saw.VIA and loops(values_of(request.fields, b"via"), manner.via_name):
                 self._refuse(client, request, 508, "this request has passed here before", "proxy_loop_detected")
                 return None
+            if not client.trusted:
+                request.forwarded = []  # nobody may believe it
             if request.saw & Saw.ODD:
                 self.records.alarms.add(("", "underscore_field"))
             if request.method == b"OPTIONS" and not self._forwards(request, client):
@@ -136,9 +138,14 @@ class Gateway:
         return plan(self.table, request, self.breakers.situations, forced, self._count, entity)
 
     def base_of(self, request: RequestHead) -> bytes:
-        """Return `scheme://host` as the client knows us."""
-        proto = value_of(request.forwarded, b"x-forwarded-proto") if request.forwarded else None
-        return b"%b://%b" % (proto or b"http", request.host)
+        """Return `scheme://host` as the client knows us, or as a trusted proxy before us is known."""
+        said = request.forwarded
+        proto = value_of(said, b"x-forwarded-proto") or b""
+        host = value_of(said, b"x-forwarded-host") or b""
+        return b"%b://%b" % (
+            b"https" if proto.lower() == b"https" else b"http",
+            host if is_host(host) else request.host,
+        )
 
     # The rare
 

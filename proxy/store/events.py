@@ -26,6 +26,12 @@ STREAM = "events"
 KEPT = 10_000
 WAITING = 1_000
 FIRST_S, MOST_S = 0.2, 5.0
+QUIET = frozenset(  # what somebody asked for, and what is over; everything else is a warning in the log
+    (
+        "rules_published", "rules_applied", "emergency_set", "emergency_ended", "emergency_over", "alarm_over",
+        "breaker_closed", "breaker_half_open", "file_accepted", "file_drift", "written_back",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,8 @@ class Events:
 
     def logged(self, event: Event) -> None:
         """Write the log line of an event that reaches the stream another way, with the change that it tells of."""
-        self._log.info(event.kind, component=event.component, who=event.who, why=event.why, **event.facts)
+        write = self._log.info if event.kind in QUIET else self._log.warning
+        write(event.kind, component=event.component, who=event.who, why=event.why, **event.facts)
 
     async def run(self) -> None:
         """Send what waits, for as long as this runs; tries again, more slowly each time, while the store is away."""

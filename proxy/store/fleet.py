@@ -13,10 +13,13 @@ from typing import Any
 import orjson
 
 from proxy.core.errors import StoreError
+from proxy.core.scalars import is_deeper
 from proxy.store.link import Link
 
 BEAT_S = 3.0
 LIVES_S = 10
+DEPTH_LIMIT = 16  # what is deeper, or has a greater version, could be read and not be shown
+VERSION_LIMIT = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +100,12 @@ def _heartbeat(replica: str, raw: bytes | None) -> Heartbeat | None:
     """Read a heartbeat of any build: unknown fields are left out, one that is none of ours is no replica."""
     try:
         said = orjson.loads(raw or b"")
+        if is_deeper(said, DEPTH_LIMIT):
+            return None
         known = {name: value for name, value in said.items() if name in _FIELDS}
         for name in ("refusals", "breakers"):
             known[name] = tuple(known.get(name, ()))
-        return Heartbeat(**{**known, "id": replica, "version": int(known.get("version", 0))})
-    except (ValueError, TypeError, AttributeError):
+        version = int(known.get("version", 0))
+        return Heartbeat(**{**known, "id": replica, "version": version}) if 0 <= version <= VERSION_LIMIT else None
+    except (ValueError, TypeError, AttributeError, OverflowError):
         return None

@@ -11,8 +11,10 @@ end
 
 local found, seen = {}, {}
 
+local NAME_LIMIT = 512  -- bytes: no component has such a name, and it would go over the wire with every look
+
 local function note(name)
-  if seen[name] then return end
+  if seen[name] or #name > NAME_LIMIT then return end
   seen[name] = true
   local kind = kind_of(name)
   if kind == 'none' then return end

@@ -289,8 +289,8 @@ def read_answer(head: bytes, limits: WireLimits) -> AnswerHead:
                 saw |= meaning
             else:
                 _answer_special(answer, field)
-    except BadField as exc:
-        raise BadAnswer(str(exc)) from None
+    except BadField:
+        raise BadAnswer("a line of its head is no header field") from None  # a side's bytes are not for clients
     answer.saw |= saw
     if answer.named:
         answer.fields = without(fields, answer.named)

@@ -28,6 +28,7 @@ INTERIM_LIMIT = 16  # 1xx answers before the real one; more is a side gone mad
 _CHUNKED = -1  # in `_left`: a decoder tells the end
 _UNTIL_CLOSE = -2  # in `_left`: the end of the connection is the end of the body
 _NO_BODY = 0
+_MANY = 16
 
 
 class Receiver(Protocol):
@@ -348,6 +349,8 @@ class Upstream(asyncio.Protocol, Timed):
         except BadChunk as exc:
             self._failing = f"no usable answer: {exc}"
             return [], False, False
+        if len(blocks) > _MANY:
+            blocks = [b"".join(blocks)]  # tiny chunks must not cost a buffer each
         return blocks, self._decoder.done, bool(self._decoder.rest)
 
     def _end(self, receiver: Receiver, blocks: list[bytes], rest: bool) -> None:

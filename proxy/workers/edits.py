@@ -13,7 +13,7 @@ from typing import Any
 
 from proxy.core.checks import check_change, check_components
 from proxy.core.errors import ConfigError, Problem
-from proxy.core.merge import Drift, Edit, Publish, Same, Seed, merged, on_file
+from proxy.core.merge import Drift, Edit, Publish, Same, Seed, differences, merged, on_file
 from proxy.core.model import Component, FileRecord, RuleSet, record_of
 from proxy.core.problems import Positions
 from proxy.core.rules import parse_component
@@ -82,12 +82,13 @@ class _Wish:
     record: FileRecord
     edits: tuple[Edit, ...] = ()
     replaced: tuple[Edit, ...] = ()
+    is_new: bool = False
 
     @property
     def said(self) -> str:
         """The edits in one line, for the history."""
         if not self.edits:
-            return f"{self.file.name} is new"
+            return f"{self.file.name} {'is new' if self.is_new else 'was brought up to date with what is live'}"
         told = ", ".join(map(str, self.edits[:EDITS_TOLD]))
         more = len(self.edits) - EDITS_TOLD
         return f"{self.file.name}: {told}" + (f" and {more} more" if more > 0 else "")
@@ -139,7 +140,10 @@ def _decided(live: RuleSet | None, file: RuleFile, memory: Memory) -> Any:
         was, starting = first, False  # edited before this replica could ask the store: an edit all the same
     if was == file.hash and component is not None:
         return Same() if record is not None and record.hash == was else Drift(_why_not(record, file))
-    return on_file(record, component, was=was, now=file.hash, values=file.values, starting=starting)
+    decision = on_file(record, component, was=was, now=file.hash, values=file.values, starting=starting)
+    if isinstance(decision, Drift) and not starting and not differences(component, file.rules):
+        return Publish(())  # as after `rules pull --write`: from here on it counts as live, and its next edit as one
+    return decision
 
 
 def _why_not(record: FileRecord | None, file: RuleFile) -> str:
@@ -156,7 +160,7 @@ def _without_file(live: RuleSet | None, folder: RuleFolder) -> Iterable[FileDrif
 def _wish(live: RuleSet | None, file: RuleFile, decision: Seed | Publish) -> _Wish:
     """Return the component as it would be published; raises ConfigError when live values and edits make no rules."""
     if isinstance(decision, Seed) or live is None:
-        return _Wish(file, file.rules, record_of(file.hash, dict(file.values)))
+        return _Wish(file, file.rules, record_of(file.hash, dict(file.values)), is_new=True)
     record = live.files.get(file.component)
     values = merged(live.components.get(file.component), decision.edits)
     values["component"] = file.component

@@ -32,6 +32,7 @@ def test_a_host_of_its_own_is_kept():
         ("legacy; s3cret", Side.LEGACY),
         ("modern;wrong", None),
         ("both;s3cret", None),
+        ("modern;s3cr\u00e9t", None),
         ("", None),
     ],
 )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.admin.tokens import (
+    FREE_TRIES,
     MOST_SOURCES,
     MOST_WAITING,
     MOST_WAITING_PER_SOURCE,
@@ -77,9 +78,23 @@ def test_all_sources_together_cannot_either():
     for number in range(MOST_WAITING):
         throttle.delay_s(f"10.0.0.{number}", now=0.0)
 
+    for _ in range(FREE_TRIES):
+        throttle.delay_s("10.0.1.1", now=0.0)
+        throttle.done("10.0.1.1")
+    throttle.delay_s("10.0.1.1", now=0.0)
     assert throttle.is_full("10.0.1.1")
-    throttle.done("10.0.0.1")
+
+
+def test_who_gave_no_wrong_token_is_heard_however_many_others_do():
+    """Else whoever has some addresses could keep every operator out."""
+    throttle = Throttle()
+    for number in range(MOST_WAITING + 1):
+        throttle.delay_s(f"10.0.0.{number}", now=0.0)
+
     assert not throttle.is_full("10.0.1.1")
+    throttle.delay_s("10.0.1.1", now=0.0)
+    throttle.done("10.0.1.1")
+    assert not throttle.is_full("10.0.1.1")  # a mistyped one
 
 
 def test_the_sources_remembered_are_bounded():

@@ -38,6 +38,12 @@ def test_every_problem_of_all_files_is_named_at_once(bare):
     assert "^" in said.out
 
 
+def test_a_warning_about_a_file_as_a_whole_names_no_key(bare):
+    bare.write("rules/idle.yaml", "component: idle\n")
+
+    assert bare.say("check").out == "rules/idle.yaml:1:1: warning: claims no route, so it gets no request\n"
+
+
 def test_for_a_pull_request_each_problem_is_an_annotation(bare):
     bare.write("rules/users.yaml", BAD_USERS)
 

@@ -34,7 +34,7 @@ async def test_a_store_elsewhere_is_named_without_its_password():
         async with at_desk(Settings(store="redis://ana:s3cret@127.0.0.1:1/0")):
             pass
 
-    assert "redis://ana:***@127.0.0.1:1/0 is out of reach" in str(refused.value)
+    assert "redis://ana:***@127.0.0.1:1/0 is out of reach: Error 111 connecting" in str(refused.value)
     assert "s3cret" not in str(refused.value)
 
 

@@ -45,6 +45,37 @@ def test_status_shows_refused_files_and_emergencies(place):
     assert place.say("status", "-o", "json").data["refused"][0]["component"] == "users"
 
 
+def test_status_says_what_a_key_means_and_what_it_says(place):
+    place.beat("a", version=1, epoch=place.say("status", "-o", "json").data["epoch"], breakers=("users/modern",))
+    assert place.say("status").out.rstrip().endswith("a breaker is open")
+
+    place.redis.set("banyan:emergency:users", " LEGACY ")
+    said = place.say("status")
+
+    assert "users: emergency: legacy, as the key says ` LEGACY `, until `DEL` of emergency:users" in said.out
+    assert said.out.rstrip().endswith("an emergency is in force")
+
+
+def test_a_replica_ahead_of_an_unreadable_store_is_not_called_behind(place):
+    place.beat("a", version=4, epoch="e")
+    place.redis.set("banyan:rules", "{half")
+
+    assert "4 (not the store's)" in place.say("status").out
+
+
+def test_explain_knows_of_breakers_that_are_open_everywhere_and_tells_of_others(place):
+    place.say("weight", "users", "100")
+    place.beat("a", breakers=("users/modern",))
+    asked = ("explain", "GET", "/api/users/42", "-o", "json")
+
+    assert (place.say(*asked).data["side"], place.say(*asked).data["reason"]) == ("legacy", "breaker")
+
+    place.beat("b")
+    said = place.say(*asked)
+    assert (said.data["side"], said.data["reason"]) == ("modern", "weight")
+    assert "the breaker of modern is open in a, not in every replica" in said.err
+
+
 def test_status_as_yaml(place):
     assert place.say("status", "-o", "yaml").out.startswith("version: 1\nepoch: ")
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,3 +52,14 @@ def test_talk_goes_to_stderr(capsys):
     say("done")
 
     assert capsys.readouterr() == ("", "done\n")
+
+
+def test_what_steers_a_terminal_is_never_sent(capsys):
+    say("bad \x1b[2J\n")
+    emit({"who": "\x9b2J\x7f\x1b"}, Format.JSON, list)
+
+    captured = capsys.readouterr()
+    assert captured.err == "bad \\x1b[2J\n"
+    assert orjson.loads(captured.out) == {"who": "\x9b2J\x7f\x1b"}
+    assert captured.out.isascii()
+    assert "\x7f" not in captured.out

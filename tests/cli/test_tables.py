@@ -57,3 +57,10 @@ def test_a_long_value_is_not_cut_where_nobody_sees_the_width(capsys, monkeypatch
     tables.put_history([{"version": 1, "at": "t", "who": "ana", "why": "w" * 90, "changes": ["c"]}])
 
     assert "w" * 90 in capsys.readouterr().out
+
+
+def test_what_steers_a_terminal_is_shown_instead_of_sent(capsys):
+    """Names and reasons come from a store where anybody may write."""
+    tables.put_findings([{"what": "a\x1b[2J\x9b", "state": "ok", "says": "\x07 \u202eevil\nnext"}])
+
+    assert capsys.readouterr().out == "✓ a\\x1b[2J\\x9b: \\x07 \\u202eevil\nnext\n"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.emergency import Emergency, interpret, read_emergency
+from proxy.core.emergency import HINTS, Emergency, interpret, read_emergency
 from proxy.core.model import Component, Side
 from proxy.core.problems import Alarm
 
@@ -177,3 +177,11 @@ def test_a_slip_in_the_file_raises_an_alarm_too():
 
     assert [alarm.kind for alarm in found.alarms] == ["emergency_unknown_component", "emergency_unreadable"]
     assert found.sides == {"users": Side.LEGACY}
+
+
+def test_many_unknown_keys_are_no_slips_and_get_no_suggestions():
+    """Each comparison takes long, and this runs with every look at the store."""
+    alarms = meaning({f"user{number}": b"legacy" for number in range(200)}, {"users": CANARY}).alarms
+
+    assert sum("did you mean `users`?" in alarm.why for alarm in alarms) == HINTS
+    assert len(alarms) == 200

@@ -168,3 +168,8 @@ class Outer(Frozen):
 )
 def test_the_keys_that_may_stand_somewhere_are_those_of_the_model_there(path, keys):
     assert known_keys(Outer, path) == keys
+
+
+def test_a_word_that_nobody_types_is_not_compared():
+    """It comes from a store where anybody may write, and comparing costs the square of its length."""
+    assert did_you_mean("phase" * 30, ["phase" * 29]) is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.routes import EntityKey, RouteTrie, clashes, parse_template
+from proxy.core.routes import SEGMENTS_LIMIT, EntityKey, RouteTrie, clashes, parse_template
 
 
 def trie(*texts: str) -> RouteTrie[str]:
@@ -201,3 +201,9 @@ def test_an_entity_key_comes_from_the_body_when_it_is_text_or_a_whole_number(sou
     assert found.in_body
     assert found.of_path(()) is None
     assert found.of_body(body) == key
+
+
+def test_a_template_has_no_more_segments_than_a_search_may_go_deep():
+    assert len(parse_template("/a" * SEGMENTS_LIMIT).shape) == SEGMENTS_LIMIT
+    with pytest.raises(ValueError, match="should have at most 64 segments, has 3000"):
+        parse_template("/a" * 3000)

@@ -356,3 +356,14 @@ def test_the_record_of_a_file_keeps_the_values_as_they_were_parsed():
     rules = parse_rule_set(dump_rule_set(PUBLISHED), "redis:rules")
 
     assert rules.files == {"users": FileRecord(hash="0f", values=USERS, hashes=("0f",))}
+
+
+def test_what_a_file_said_is_refused_when_it_is_nested_so_deeply_that_it_could_not_be_written_back():
+    nested: object = 1
+    for _ in range(200):
+        nested = {"a": nested}
+    record = {"hash": "h", "values": {"component": "users", "x": nested}, "hashes": []}
+    published = orjson.loads(dump_rule_set(RuleSet(epoch="e", version=1, who="", why="", at="")))
+
+    with pytest.raises(ConfigError, match="should be nested at most 64 levels deep"):
+        parse_rule_set(orjson.dumps({**published, "files": {"users": record}}), "store")

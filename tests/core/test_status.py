@@ -8,7 +8,16 @@ import pytest
 from proxy.core.emergency import read_emergency
 from proxy.core.problems import Alarm
 from proxy.core.rules import FileRecord, Origin, RuleSet, Side, parse_component
-from proxy.core.status import Facts, RefusedFile, ago, heartbeat_facts, seconds_of, status_document
+from proxy.core.status import (
+    Facts,
+    RefusedFile,
+    ago,
+    drift_facts,
+    heartbeat_facts,
+    open_breakers,
+    seconds_of,
+    status_document,
+)
 
 NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 ANA = Origin(who="ana", at="2025-12-31T23:48:00Z", version=41, why="canary looks good")
@@ -192,6 +201,35 @@ def test_the_next_step_and_what_blocks_it():
 
 
 @pytest.mark.parametrize(
+    ("more", "blocked"),
+    [
+        ({"emergencies": {"users": read_emergency("legacy")}}, ["an emergency sends all reads to legacy"]),
+        ({"replicas": [replica(breakers=("users/modern",))]}, ["the breaker of modern is open in a"]),
+        ({"replicas": [replica(breakers=("users/legacy",))]}, []),
+        ({"replicas": [replica(breakers=("billing/modern",))]}, []),
+    ],
+)
+def test_nobody_is_told_to_raise_a_weight_while_modern_is_spared(more, blocked):
+    ahead = document(rule_set(component(weight=5)), **more)["components"]["users"]["next"]
+
+    assert (ahead["verb"], ahead["blocked"]) == ("banyan weight users 25", blocked)
+
+
+def test_a_file_that_only_drifts_is_shown_with_its_replica_and_degrades_nothing():
+    facts = heartbeat_facts(connected=True) | drift_facts([("users", "users.yaml", "the file is old")])
+    shown = document(rule_set(component(weight=5)), replicas=[replica(facts=facts)])
+
+    assert shown["components"]["users"]["drifts"] == [{"replica": "a", "file": "users.yaml", "why": "the file is old"}]
+    assert shown["degraded"] is False
+
+
+def test_which_replicas_have_a_breaker_open_is_told_by_side():
+    replicas = [replica("a", breakers=("users/modern", "users/sideways")), replica("b", breakers=("users/modern",))]
+
+    assert open_breakers("users", replicas) == {Side.MODERN: ("a", "b")}
+
+
+@pytest.mark.parametrize(
     ("seconds", "said"),
     [(-3, "0 s"), (0, "0 s"), (89, "89 s"), (720, "12 min"), (7200, "2 h"), (129_000, "36 h"), (500_000, "6 d")],
 )
@@ -214,3 +252,12 @@ def test_an_emergency_file_of_one_replica_is_shown_at_its_component():
     assert shown["components"]["users"]["own_emergencies"] == [{"replica": "a", "side": "legacy"}]
     assert shown["components"]["analytics"]["own_emergencies"] == []
     assert by_store["components"]["users"]["own_emergencies"] == []
+
+
+def test_a_replica_that_says_nonsense_does_not_hide_the_others():
+    odd = {"alarms": [{"kind": ["a"], "why": {"b": 1}, "component": []}], "refused_files": [{"file": {}}]}
+
+    found = document(rule_set(component()), replicas=[replica("odd", facts=odd), replica("fine")])
+
+    assert [each["id"] for each in found["replicas"]] == ["odd", "fine"]
+    assert found["alarms"][0]["kind"] == "['a']"

@@ -1,34 +1,66 @@
-"""Answers of our own: problem documents and Proxy-Status, never made of a peer's bytes."""
+"""Answers that Banyan makes itself: what they say, and that nothing in them can end a line."""
 
 from __future__ import annotations
 
-import orjson
+import json
+import re
 
-from proxy.gateway.answers import problem, proxy_status
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.gateway.answers import TITLES, problem, proxy_status
+from proxy.wire.statuses import REASONS
 
 
-def test_a_problem_is_a_document_with_a_proxy_status():
-    fields, body = problem(502, "legacy: no connection", b"banyan", "destination_unavailable")
+def lines(fields: bytes) -> dict[bytes, bytes]:
+    assert fields.endswith(b"\r\n")
+    return dict(line.split(b": ", 1) for line in fields[:-2].split(b"\r\n"))
 
-    assert orjson.loads(body) == {
+
+def test_a_problem_document_as_it_is_sent():
+    fields, body = problem(502, "legacy: refused", b"banyan", "destination_unavailable")
+    said = lines(fields)
+
+    assert json.loads(body) == {
         "type": "about:blank",
         "title": "The application failed",
         "status": 502,
-        "detail": "legacy: no connection",
+        "detail": "legacy: refused",
     }
-    lines = fields.split(b"\r\n")
-    assert b"content-type: application/problem+json" in lines
-    assert b"cache-control: no-store" in lines
-    assert b'proxy-status: banyan; error=destination_unavailable; details="legacy: no connection"' in lines
-    assert fields.endswith(b"\r\n") and b"\r\n\r\n" not in fields
-    assert b"retry-after" not in fields
+    assert said[b"content-type"] == b"application/problem+json"
+    assert said[b"cache-control"] == b"no-store"
+    assert said[b"proxy-status"] == b'banyan; error=destination_unavailable; details="legacy: refused"'
+    assert re.fullmatch(rb"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", said[b"date"])
+    assert b"content-length" not in said and b"retry-after" not in said
 
 
-def test_retry_after_stands_only_where_waiting_helps():
-    assert b"retry-after: 5\r\n" in problem(503, "wait", b"banyan", retry_after_s=5)[0]
+def test_a_request_at_fault_and_one_that_may_come_again():
+    assert b"error=http_request_error" in problem(400, "x", b"banyan")[0]
+    assert lines(problem(503, "x", b"banyan", retry_after_s=5)[0])[b"retry-after"] == b"5"
 
 
-def test_what_stands_in_details_cannot_end_the_field():
-    told = proxy_status(b"banyan", "", 'quote " and \\ and\r\nSet-Cookie: x=ü', next_hop="legacy")
+def test_every_status_that_we_send_has_its_title():
+    sent = {400, 405, 408, 414, 417, 431, 501, 502, 503, 504, 505, 508}
+    assert sent <= set(TITLES) and sent <= set(REASONS)
 
-    assert told == b'banyan; next-hop=legacy; details="quote \\" and \\\\ and??Set-Cookie: x=?"'
+
+@given(st.text(), st.integers(400, 599))
+def test_no_detail_can_end_a_line_or_a_string(detail, status):
+    fields, body = problem(status, detail, b"banyan")
+    told = lines(fields)[b"proxy-status"]
+
+    assert re.fullmatch(rb'banyan; error=[a-z_]+; details="(?:[ !#-\[\]-~]|\\["\\])*"', told)
+    assert json.loads(body)["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ({"error": "", "detail": "a", "next_hop": "legacy"}, b'banyan; next-hop=legacy; details="a"'),
+        ({"error": "x_y", "detail": 'say "\\"'}, b'banyan; error=x_y; details="say \\"\\\\\\""'),
+        ({"error": "", "detail": "a\r\nb\x00\xe4"}, b'banyan; details="a??b??"'),
+    ],
+)
+def test_a_member_of_proxy_status(parts, told):
+    assert proxy_status(b"banyan", **parts) == told

@@ -469,3 +469,42 @@ async def test_draining_lets_what_is_under_way_end_and_says_close():
         assert await idle.rest() == b""
         client.close()
         assert await draining == 0
+
+
+async def test_interim_answers_and_a_long_one_for_a_write_whose_client_left_are_heard_to_the_end():
+    async def script(exchange: Exchange) -> None:
+        await exchange.read_body()
+        await release.wait()
+        await exchange.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        await exchange.send(ok(b"x" * (4 << 20)))
+
+    release = asyncio.Event()
+    async with running() as rig:
+        rig.legacy.script = script
+        client = await rig.connect()
+        await client.send(POST)
+        await until(lambda: rig.legacy.seen and rig.legacy.seen[0].body)
+        client.reset()
+        await until(lambda: not rig.listener.clients)
+        release.set()
+        await until(lambda: rig.count(kind="write") == 1)
+        assert rig.pools[Side.LEGACY].connections == 1  # whole: it may be used again
+
+
+async def test_many_interim_answers_before_a_slow_reader_keep_what_follows_back():
+    async def script(exchange: Exchange) -> None:
+        for _ in range(10):
+            await exchange.send(b"HTTP/1.1 103 X\r\n" + b"Link: %b\r\n" % (b"x" * 10_000) * 4 + b"\r\n")
+        await exchange.send(ok(b"y" * (32 << 20)))
+
+    async with running() as rig:
+        rig.modern.script = script
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port, limit=1024)
+        writer.write(GET)
+        await until(lambda: any(line.paused for line in rig.pools[Side.MODERN]._all))
+        (client,) = rig.listener.clients
+        assert client.transport.get_write_buffer_size() < 2 << 20
+        received = 0
+        while received < 32 << 20:
+            received += len(await reader.read(1 << 20))
+        writer.close()

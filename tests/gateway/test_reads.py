@@ -344,3 +344,75 @@ async def test_an_event_stream_is_passed_on_as_it_comes():
         assert (await client.reader.readuntil(b"data: 1\n\n\r\n")).startswith(b"HTTP/1.1 200")
         release.set()
         assert await client.reader.readuntil(b"0\r\n\r\n") == b"9\r\ndata: 2\n\n\r\n0\r\n\r\n"
+
+
+async def test_an_error_that_is_a_stream_of_events_falls_back_at_once():
+    async def endless(exchange: Exchange) -> None:
+        await exchange.send(
+            b"HTTP/1.1 500 X\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ndata:\r\n"
+        )
+        await exchange.reader.read()
+
+    async with running() as rig:
+        rig.modern.script = endless
+        answer = await asked(rig.port, GET)
+        assert (answer.status, answer.value(b"x-banyan-fallback")) == (200, b"modern;status")
+        await until(lambda: rig.modern.open_now == 0)
+
+        rig.legacy.script = closing
+        assert (await asked(rig.port, GET)).status == 502  # there is no whole answer to give
+
+
+async def test_head_falls_back_like_get_and_its_answers_have_no_body():
+    head = GET.replace(b"GET", b"HEAD")
+    async with running() as rig:
+        rig.modern.script = answering(b"HTTP/1.1 500 X\r\nContent-Length: 7\r\n\r\n")
+        rig.legacy.script = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+        client = await rig.connect()
+        await client.send(head)
+        answer = await client.answer(head_only=True)
+        assert (answer.status, answer.value(b"content-length")) == (200, b"9")
+
+        rig.legacy.script = answering(b"HTTP/1.1 503 X\r\nContent-Length: 9\r\n\r\n")
+        await client.send(head)
+        answer = await client.answer(head_only=True)
+        assert (answer.status, answer.value(b"content-length")) == (500, b"7")
+        rig.legacy.script = rig.modern.script = closing
+        await client.send(head)
+        answer = await client.answer(head_only=True)
+        assert answer.status == 502 and int(answer.value(b"content-length") or 0) > 0
+        rig.modern.script = answering(ok())
+        await client.send(GET)
+        assert (await client.answer()).body == b"ok"
+
+
+async def test_an_answer_that_is_held_and_stands_still_is_replaced():
+    async def still(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        await asyncio.Event().wait()
+
+    async with running() as rig:
+        rig.modern.script = still
+        client = await rig.connect()
+        await client.send(GET)
+        (line,) = await until(lambda: [each for each in rig.pools[Side.MODERN]._all if each._head])
+        rig.pass_s(59)
+        assert rig.legacy.seen == [] and line.receiver is not None
+        rig.pass_s(1.5)
+        answer = await client.answer()
+        assert (answer.body, answer.value(b"x-banyan-fallback")) == (b"ok", b"modern;timeout")
+
+
+async def test_a_held_answer_whose_client_leaves_leaves_nothing_behind():
+    async def still(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        await asyncio.Event().wait()
+
+    async with running() as rig:
+        rig.modern.script = still
+        client = await rig.connect()
+        await client.send(GET)
+        await until(lambda: [each for each in rig.pools[Side.MODERN]._all if each._head])
+        client.reset()
+        await until(lambda: rig.pools[Side.MODERN].connections == 0)
+        assert rig.legacy.seen == [] and rig.count() == 1

@@ -10,11 +10,16 @@ class Lines:
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, Any]]] = []
+        self.warned: list[str] = []
 
     def info(self, event: str, **facts: Any) -> None:
         self.lines.append((event, facts))
 
-    warning = error = exception = debug = info
+    def warning(self, event: str, **facts: Any) -> None:
+        self.warned.append(event)
+        self.info(event, **facts)
+
+    error = exception = debug = info
 
     def kinds(self) -> list[str]:
         """The events, in order."""

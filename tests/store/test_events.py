@@ -34,6 +34,15 @@ async def test_an_event_is_a_line_at_once_and_an_entry_soon(link: Link):
     assert (event.at, event.facts) == ("2023-11-14T22:13:20.000Z", {"side": "modern"})
 
 
+async def test_what_tripped_is_a_warning_and_what_was_asked_for_or_is_over_is_none(link: Link):
+    lines = Lines()
+    events = Events(link, lines)
+    for kind in ("rules_published", "store_away", "alarm_over", "breaker_open", "breaker_closed", "file_refused"):
+        events.append(kind)
+
+    assert lines.warned == ["store_away", "breaker_open", "file_refused"]
+
+
 async def test_the_tail_is_the_newest_the_last_one_last(link: Link):
     events = Events(link, Lines())
     for number in range(30):

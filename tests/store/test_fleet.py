@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from proxy.store.fleet import Fleet, Heartbeat
 from proxy.store.link import Link
 from tests.store.servers import Server
@@ -85,3 +87,18 @@ async def test_it_goes_on_beating_when_the_store_comes_back(server: Server, link
 
     await until(fleet.replicas, 20)
     beating.cancel()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'{"facts": ' + b'{"a": ' * 900 + b"1" + b"}" * 901,
+        b'{"version": 99999999999999999999999}',
+        b'{"version": 1e400}',
+        b'{"version": -1}',
+    ],
+)
+async def test_what_could_not_be_shown_is_no_heartbeat(server: Server, link: Link, said: bytes):
+    await server.redis.set("banyan:replica:odd", said)
+
+    assert await Fleet(link).replicas() == ()

@@ -98,3 +98,10 @@ def test_garbage_is_never_more_than_a_refusal():
         assert isinstance(judged("sha:1", raw, "banyan:rules"), Refused)
     assert judged("type:list", None, "k") == Refused(Refusal.UNREADABLE, "k is a list, should be a string")
     assert isinstance(judged("sha:1", dump_rule_set(rules()), "k"), Value)
+
+
+async def test_a_name_that_no_component_can_have_is_passed_over(server: Server, link: Link):
+    await server.redis.set("banyan:emergency:" + "a" * 100_000, "legacy")
+    await server.redis.set("banyan:emergency:user", "legacy")
+
+    assert list((await View(link).look()).emergencies) == ["user"]

@@ -185,6 +185,32 @@ def test_an_edit_from_a_state_that_is_not_live_is_only_shown():
     assert intake.settled == {"users": other.hash}
 
 
+def test_a_drifted_file_that_was_brought_up_to_date_counts_from_then_on():
+    """What `rules pull --write` leaves behind: another file than the one that was taken last, with the same rules."""
+    pulled = file("users", weight=40, routes={"/api/users": {}})
+    published = live(USERS_60, users={"weight": 40})
+
+    intake = take_in(published, folder(pulled), seen(USERS))
+
+    assert (weights(intake), intake.drifts) == ({"users": 40}, ())
+    assert intake.why == "users.yaml was brought up to date with what is live"
+    assert intake.rules.files["users"].hashes == (USERS_60.hash, pulled.hash)
+
+    edited = file("users", weight=45, routes={"/api/users": {}})
+    assert weights(take_in(intake.rules, folder(edited), seen(pulled))) == {"users": 45}
+
+
+def test_a_late_replica_whose_old_file_happens_to_say_what_is_live_changes_nothing():
+    published = live(USERS_60, users={"weight": 25})
+    record = record_of(USERS_60.hash, dict(USERS_60.values), (USERS.hash,))
+    published = published.model_copy(update={"files": {"users": record}})
+
+    intake = take_in(published, folder(USERS), starting(USERS))
+
+    assert intake.rules is None
+    assert [drift.component for drift in intake.drifts] == ["users"]
+
+
 def test_what_another_replica_published_is_settled():
     intake = take_in(live(USERS_60), folder(USERS_60), seen(USERS))
 
