@@ -143,12 +143,9 @@ async def running(settings: Settings, log: FilteringBoundLogger, reload: asyncio
     """Run one replica: ready when entered, gone when left. Raises PortTaken, or StoreError for the embedded store."""
     async with AsyncExitStack() as stack:
         sockets = {
-            name: _held(key, listen)
-            for name, key, listen in (
-                ("data", "listen", settings.listen),
-                ("probes", "probes.listen", settings.probes.listen),
-                ("admin", "admin.listen", settings.admin.listen),
-            )
+            "data": _held("listen", settings.listen),
+            "probes": _held("probes.listen", settings.probes.listen),
+            "admin": _held("admin.listen", settings.admin.listen),
         }
         for sock in sockets.values():
             stack.callback(sock.close)

@@ -77,9 +77,7 @@ CLOCKS = {"now", "utcnow", "today"}  # of datetime and date
 # One library, one room: its types and exceptions stop at that file's edge.
 LIBRARY_ROOMS = {
     "aiosqlite": ("proxy.demo",),
-    "httptools": ("proxy.wire",),
     "prometheus_client": ("proxy.admin", "proxy.demo"),
-    "pydantic_settings": ("proxy.config",),
     "redis": ("proxy.store.link",),
     "rich": ("proxy.cli", "proxy.demo"),
     "ruamel": ("proxy.rulewriting",),

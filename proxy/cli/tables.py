@@ -169,7 +169,7 @@ def _remarks(each: Mapping[str, Any]) -> Iterable[str]:
     for breaker in each["breakers"]:
         yield f"breaker open: {breaker['side']} in {breaker['replica']}"
     for drift in each["drifts"]:
-        yield f"not as in {drift['replica']}: {drift['why']} (see `banyan rules diff`)"
+        yield f"drift in {drift['replica']}: {drift['why']} (`banyan rules diff` there)"
     yield f"going back: {each['going_back']}"
 
 

@@ -89,8 +89,11 @@ def meaning_in_request(name: bytes) -> int:
     meaning = _REQUEST.get(name)
     if meaning is not None:
         return meaning
-    if name in _HOP or name.startswith((b"proxy-", b"x-banyan-")):
+    # `Proxy`: CGI makes HTTP_PROXY of it (CVE-2016-5385)
+    if name in _HOP or name == b"proxy" or name.startswith((b"proxy-", b"x-banyan-")):
         return HOP
+    if name.startswith(b"x-forwarded-"):
+        return FORWARDED
     return ODD if b"_" in name else PLAIN
 
 

@@ -86,9 +86,9 @@ class Exchange:
         self._body = []
         if not 0 < request.length <= self._gateway.manner.body_buffer_bytes:
             self._streaming = True
-            if request.length > 0:
-                self._keep_no_body()
             self._send()
+            if request.length > 0:
+                self._keep_only_if_unsent()
 
     def body(self, data: bytes) -> None:
         """Take a block of the request's body."""
@@ -96,7 +96,7 @@ class Exchange:
             self._body.append(data)
             self._body_bytes += len(data)
             if self._body_bytes > self._gateway.manner.body_buffer_bytes:
-                self._keep_no_body()
+                self._keep_only_if_unsent()
         if self._streaming and self._line is not None:
             self._line.write_body(data)
 
@@ -163,6 +163,10 @@ class Exchange:
 
     def side_writable(self) -> None:
         """The side reads again, or its connection stands now."""
+        if self._body is not None:
+            limit = self._gateway.manner.body_buffer_bytes
+            if self._request.length > limit or self._body_bytes > limit:
+                self._keep_only_if_unsent()
         if self._streaming and not self._gone:
             self._client.resume()
 
@@ -198,10 +202,13 @@ class Exchange:
         self._plan = planned.plan
         self._leg = self._gateway.leg(planned.plan, planned.plan.side)
 
-    def _keep_no_body(self) -> None:
-        self._body = None
+    def _keep_only_if_unsent(self) -> None:
+        """Give up what is too long to be kept, once some of it was sent; until then it is held back anyway."""
         if self._line is not None:
+            if not self._line.is_sent():
+                return
             self._line.allow(self._leg.waits)  # nobody else can answer any more: the side has its full time
+        self._body = None
         self._gateway.records.unbuffered.add(self._plan.component or "unclaimed")
 
     def _replayable(self) -> bool:

@@ -32,6 +32,7 @@ _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)(.*)")
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [\t -~\x80-\xff]*)?")
+_OURS = (b"x-banyan-", b"x-forwarded-")
 _CONNECTION_OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade"))
 _UNSERVED = frozenset((b"CONNECT", b"TRACE"))
 _STATUS_LINES_KEPT = 256
@@ -200,7 +201,7 @@ def _connection(request: RequestHead, special: list[Field]) -> None:
     request.keep_alive = b"close" not in named and (request.minor > 0 or b"keep-alive" in named)
     others = named - _CONNECTION_OPTIONS
     if others:
-        wrong = sorted(others & NEVER_BY_CONNECTION) or [name for name in others if name.startswith(b"x-banyan-")]
+        wrong = sorted(others & NEVER_BY_CONNECTION) or [name for name in others if name.startswith(_OURS)]
         if wrong:
             raise Refused(400, f"Connection must not name {wrong[0].decode('latin-1')}", "connection")
         request.fields = without(request.fields, frozenset(others))

@@ -68,7 +68,7 @@ class Upstream(asyncio.Protocol, Timed):
     """One connection to a side. Idle in its pool, or carrying one message of one receiver, or a tunnel."""
 
     __slots__ = (
-        "_decoder", "_failing", "_head", "_held", "_interims", "_left", "_limits", "_searched",
+        "_decoder", "_eof", "_failing", "_head", "_held", "_interims", "_left", "_limits", "_searched",
         "_streaming", "_tunnel", "blocked", "paused", "pool", "receiver", "served", "since", "stirs",
         "transport", "waits",
     )  # fmt: skip
@@ -86,6 +86,7 @@ class Upstream(asyncio.Protocol, Timed):
         self._decoder: ChunkedDecoder | None = None
         self._streaming = 0
         self._tunnel = False
+        self._eof = False
         self._interims = 0
         self._failing = ""
         self.paused = False
@@ -145,6 +146,7 @@ class Upstream(asyncio.Protocol, Timed):
         if self._tunnel and self.receiver is not None:
             self.receiver.more(self, [], True)
             return True
+        self._eof = True
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -155,7 +157,7 @@ class Upstream(asyncio.Protocol, Timed):
             return
         if self._tunnel:
             self._fail(Failure.RESET, "the side closed the tunnel")
-        elif self._left == _UNTIL_CLOSE and exc is None and self._head is not None:
+        elif self._left == _UNTIL_CLOSE and self._eof and exc is None and self._head is not None:
             self.receiver = None
             receiver.more(self, [], True)
         else:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from proxy.core.status import RefusedFile, heartbeat_facts
+from proxy.core.status import RefusedFile, drift_facts, heartbeat_facts
 from tests.cli.place import USERS
 
 
@@ -54,6 +54,16 @@ def test_status_says_what_a_key_means_and_what_it_says(place):
 
     assert "users: emergency: legacy, as the key says ` LEGACY `, until `DEL` of emergency:users" in said.out
     assert said.out.rstrip().endswith("an emergency is in force")
+
+
+def test_status_shows_files_that_only_drift(place):
+    drift = drift_facts([("users", "users.yaml", "the file is old")])
+    place.beat("a", version=1, epoch=place.say("status", "-o", "json").data["epoch"], facts=drift)
+
+    said = place.say("status")
+
+    assert "users: drift in a: the file is old (`banyan rules diff` there)" in said.out
+    assert said.out.rstrip().endswith("all is well")
 
 
 def test_a_replica_ahead_of_an_unreadable_store_is_not_called_behind(place):

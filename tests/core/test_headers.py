@@ -142,3 +142,13 @@ def test_our_own_name_in_via_is_a_loop(via, found):
 
 def test_a_loop_is_seen_whatever_the_case_of_our_own_name():
     assert loops([b"1.1 Sidecar"], b"SideCar")
+
+
+@pytest.mark.parametrize("name", [b"x-forwarded-user", b"x-forwarded-ssl", b"x-forwarded-for"])
+def test_every_field_that_a_proxy_forwards_by_is_believed_from_trusted_peers_only(name):
+    assert meaning_in_request(name) == FORWARDED
+
+
+def test_a_field_that_cgi_reads_as_a_proxy_of_its_own_is_dropped():
+    """CVE-2016-5385: `Proxy` becomes the variable HTTP_PROXY."""
+    assert meaning_in_request(b"proxy") == HOP

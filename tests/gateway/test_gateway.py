@@ -108,6 +108,13 @@ async def test_nothing_that_a_stranger_says_is_believed_or_comes_back_to_anybody
         assert rig.modern.seen[0].value(b"x-forwarded-for") == b"127.0.0.1"
 
 
+async def test_the_bucket_of_a_client_is_that_of_the_address_a_trusted_proxy_names():
+    async with running({**USERS, "weight": 50.0, "sticky": ["client"]}, manner=LOOPBACK) as rig:
+        chains = (b"1.2.3.4", b"6.6.6.6, 1.2.3.4", b"6.6.6.6, 1.2.3.4, 127.0.0.9")
+        answers = [await asked(rig.port, with_fields(b"X-Forwarded-For: " + chain)) for chain in chains]
+        assert len({answer.value(b"x-banyan-plan") for answer in answers}) == 1
+
+
 async def test_even_a_trusted_proxy_writes_no_other_scheme_or_host_into_a_location():
     async with running(manner=LOOPBACK) as rig:
         rig.modern.script = answering(ok(extra=b"Location: http://127.0.0.1:%d/x\r\n" % rig.modern.port))
@@ -273,7 +280,7 @@ async def test_an_entity_in_the_body_decides_the_side_once_the_body_is_read():
         **USERS,
         "weight": 50.0,
         "sticky": ["entity"],
-        "routes": {"POST /rpc/get": {"kind": "read", "entity": "body:$.id"}},
+        "routes": {"POST /rpc/get": {"kind": "read", "entity": "body:$.id"}, "/api/users/{id}": {"entity": "{id}"}},
     }
     async with running(rules) as rig:
         sides = set()
@@ -283,10 +290,11 @@ async def test_an_entity_in_the_body_decides_the_side_once_the_body_is_read():
             first, second = await asked(rig.port, request), await asked(rig.port, request)
             assert first.value(b"x-banyan-side") == second.value(b"x-banyan-side")
             sides.add(first.value(b"x-banyan-side"))
+            by_path = await asked(rig.port, GET.replace(b"/42", b"/%d" % n))
+            assert by_path.value(b"x-banyan-plan") == first.value(b"x-banyan-plan")
         assert sides == {b"legacy", b"modern"}
-        assert (
-            await asked(rig.port, b"POST /rpc/get HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n{{{")
-        ).status == 200
+        no_json = b"POST /rpc/get HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n{{{"
+        assert (await asked(rig.port, no_json)).status == 200
 
 
 # What changes under way
@@ -322,6 +330,12 @@ async def test_an_emergency_holds_from_the_next_request_on():
             answer = await client.answer()
             sides.append((answer.value(b"x-banyan-side"), b"emergency" in answer.value(b"x-banyan-plan")))
         assert sides == [(b"modern", False), (b"legacy", True), (b"modern", False)]
+
+
+async def test_an_emergency_moves_no_write():
+    async with running({**USERS, "weight": 50.0}) as rig:
+        rig.emergency(users=Side.MODERN)
+        assert (await asked(rig.port, POST)).value(b"x-banyan-side") == b"legacy"
 
 
 @pytest.mark.parametrize("slow", ["read", "write"])

@@ -41,6 +41,9 @@ def test_validators_are_stripped_for_the_side_that_does_not_own_them():
     assert leg("GET", Side.MODERN).strips
     assert not leg("GET", Side.LEGACY).strips
     assert not leg("POST", Side.LEGACY).strips
+    shared = table(component("users", weight=100.0), validators="pass")
+    decided = plan(shared, head("GET", "/api/users/42"), (CALM,)).plan
+    assert not Leg(decided, Side.MODERN, None, SideManner(b"a")).strips  # type: ignore[arg-type]
 
 
 def test_a_leg_knows_its_component_and_side():

@@ -69,6 +69,14 @@ def test_a_line_of_a_fallback_of_a_write_and_of_nobody():
     assert "bucket" not in second and second["side"] is None and second["path"] == '/\xff\x01"\n'
 
 
+def test_a_line_is_one_line_whatever_stands_in_it():
+    records, out = Records(access_log=True), io.StringIO()
+    records.add(entry(path=b'/a"\n\x1b[31m\xff', client=b"x\r\ny"))
+    records.flush(out)
+
+    assert out.getvalue().count("\n") == 1 and "\x1b" not in out.getvalue()
+
+
 def test_without_an_access_log_nothing_is_kept():
     records = Records(access_log=False)
     records.add(entry())

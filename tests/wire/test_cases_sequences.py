@@ -21,7 +21,7 @@ from tests.rig import USERS, running
 from tests.waiting import until
 from tests.wire.test_cases import GOOD, LEGACY_ONLY, chunks, get, post, seen_by
 
-FIND = {**USERS, "routes": {"/api/users/{id}": {}, "POST /rpc/find": {"kind": "read"}}}
+FIND = {**USERS, "routes": {"/api/users": {}, "/api/users/{id}": {}, "POST /rpc/find": {"kind": "read"}}}
 
 
 async def echo(exchange: Exchange) -> None:
@@ -324,10 +324,45 @@ async def test_while_a_connection_is_opened_an_upload_waits_instead_of_piling_up
             line = connection._exchange._line  # type: ignore[union-attr]
             assert isinstance(line, Opening)
             assert sum(map(len, line._kept)) < 2 * 262_144
-            rig.pass_s(1.2)
+            for _ in range(2):  # nothing was sent: the same side is asked once more
+                assert connection._paused
+                rig.pass_s(1.3)
             await until(lambda: connection._exchange is None)
             sending.cancel()
             assert (await client.answer()).status == 502
+        for sock in fill:
+            sock.close()
+
+
+@pytest.mark.parametrize("framing", ["counted", "chunked"])
+@pytest.mark.parametrize("kind", ["write", "read"])
+async def test_a_long_body_of_which_nothing_was_sent_is_sent_all_the_same(framing, kind):
+    """Connecting failed: a write goes to the same side once more, a read to the other one, however long it is."""
+    body = os.urandom(200_000)
+    target = b"/api/users" if kind == "write" else b"/rpc/find"
+    request = (
+        post(b"Content-Length: 200000", body=body, target=target)
+        if framing == "counted"
+        else chunks(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)).replace(b"/api/users", target, 1)
+    )
+    first = Side.LEGACY if kind == "write" else Side.MODERN
+    with socket.socket() as full:
+        fill = fill_up(full)
+        async with running(FIND) as rig:
+            rig.legacy.script = echo
+            pool = rig.pools[first]
+            address, pool.address = pool.address, full.getsockname()
+            client = await rig.connect()
+            sending = asyncio.ensure_future(client.send(request))
+            await until(lambda: any(each._paused for each in rig.listener.clients))
+            pool.address = address
+            rig.pass_s(1.3)
+            answer = await client.answer()
+            await sending
+            assert (answer.status, answer.body) == (200, target + b"|" + body)
+            assert answer.value(b"x-banyan-fallback") == (b"modern;connect" if kind == "read" else None)
+            assert len(rig.legacy.seen) == 1 and rig.modern.seen == []
+            assert rig.gateway.records.unbuffered.items() == [("users", 1)]
         for sock in fill:
             sock.close()
 

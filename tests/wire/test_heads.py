@@ -163,6 +163,7 @@ REFUSED = {
     "Connection names Authorization": (request_of(b"Connection: Authorization"), 400),
     "Connection names Cookie": (request_of(b"Connection: close, cookie"), 400),
     "Connection names X-Forwarded-For": (request_of(b"Connection: X-Forwarded-For"), 400),
+    "Connection names X-Forwarded-Anything": (request_of(b"Connection: X-Forwarded-User"), 400),
     "Connection names Content-Length": (request_of(b"Connection: Content-Length", b"Content-Length: 5"), 400),
     "Connection names Transfer-Encoding": (request_of(b"Connection: Transfer-Encoding"), 400),
     "Connection names Host": (request_of(b"Connection: Host"), 400),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 
 import pytest
 
@@ -130,9 +132,6 @@ async def test_an_answer_without_length_that_is_cut_by_a_reset_is_torn_too():
     async def script(exchange: Exchange) -> None:
         await exchange.send(b"HTTP/1.1 200 OK\r\n\r\nhello")
         await until(lambda: told.body)
-        import socket
-        import struct
-
         sock = exchange.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         exchange.cut()
@@ -140,6 +139,17 @@ async def test_an_answer_without_length_that_is_cut_by_a_reset_is_torn_too():
     told = Told()
     async with bench(script) as pool:
         await ask(pool, told=told)
+
+        assert told.error is not None and not told.complete
+
+
+async def test_an_answer_without_length_that_we_cut_ourselves_is_torn_too():
+    async with bench(pieces(b"HTTP/1.1 200 OK\r\n\r\nhello")) as pool:
+        told = Told()
+        pool.send(told)
+        await until(lambda: told.body)
+        await pool.pool.close()
+        await until(lambda: told.over)
 
         assert told.error is not None and not told.complete
 
