@@ -7,6 +7,7 @@ the guard's business.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from typing import Any
 
@@ -74,7 +75,7 @@ class Api:
             facts = await self._house.reader.facts()
         except StoreError as error:
             facts = self._own_facts(f"the store is away, this is what one replica knows: {error}")
-        return said(status_document(facts))
+        return said(await asyncio.to_thread(status_document, facts))  # large rule sets take their time
 
     async def rules(self, request: web.Request) -> web.Response:
         """The rule set in force in this replica, as it is published."""

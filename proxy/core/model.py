@@ -34,6 +34,7 @@ from proxy.core.scalars import (
 
 SCHEMA = "1.0"  # major.minor of the published document: a newer major is refused, a newer minor is read as far as known
 HASHES_KEPT = 32
+MOST_VERSIONS = 2**53  # beyond it other readers of JSON lose count; a forged one must leave room for the next
 DEPTH_LIMIT = 64  # of what a record keeps of a file; pydantic writes no more than 255 levels
 
 
@@ -309,7 +310,7 @@ class RuleSet(Frozen):
 
     schema_version: str = Field(default=SCHEMA, alias="schema")
     epoch: Annotated[str, Field(min_length=1)]  # random at the first publication
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, le=MOST_VERSIONS)]
     seed: bool = False  # the first publication from files: yields to any set that was held before
     who: str
     why: str

@@ -318,7 +318,7 @@ class Exchange:
         gateway, fields = self._gateway, head.fields
         if head.saw & SawAnswer.VALIDATOR and self._leg.strips:
             fields = without_validators(fields)
-        if head.saw & SawAnswer.LOCATION:
+        if head.saw & SawAnswer.LOCATION and self._request.host:
             fields = own_location(fields, gateway.authorities, gateway.base_of(self._request))
         return fields
 

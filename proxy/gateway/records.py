@@ -8,7 +8,10 @@ read (metrics, status, lines) is computed from there when somebody asks.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import queue
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -59,6 +62,7 @@ class Records:
         self.unclaimed: Busiest[bytes] = Busiest(64)
         self.sticky: dict[str, Busiest[int]] = {}  # component: buckets of a sample of its reads
         self.lines_dropped = 0
+        self._writer: _Writer | None = None
         self._lines: deque[Entry] | None = deque(maxlen=LINES_KEPT) if access_log else None
 
     def classes_of(self, plan: Plan, side: Side | None) -> list[int]:
@@ -95,21 +99,64 @@ class Records:
 
     async def write_lines(self, out: TextIO | None = None) -> None:
         """Write access lines in batches until cancelled; what is left then is written by `flush`."""
+        self._writer = _Writer(out or sys.stdout)
         while True:
             await asyncio.sleep(FLUSH_S)
-            self.flush(out)
+            if self._lines and self._writer.is_idle:
+                self._writer.write(self._batch())
 
-    def flush(self, out: TextIO | None = None) -> None:
-        """Write all lines kept."""
+    def flush(self, out: TextIO | None = None, within_s: float = 1.0) -> None:
+        """Write all lines kept; whoever reads them has `within_s` to take them."""
         if self._lines:
-            stream = out or sys.stdout
-            stream.write(b"\n".join([*self.take_lines(), b""]).decode())
-            stream.flush()
+            writer = self._writer or _Writer(out or sys.stdout)
+            writer.write(self._batch())
+            writer.wait(within_s)
+
+    def _batch(self) -> str:
+        return b"\n".join([*self.take_lines(), b""]).decode()
 
     def totals(self) -> tuple[int, int]:
         """Return (requests, of them failed with 5xx) since the start."""
         cells = list(self.requests.values())
         return sum(map(sum, cells)), sum(cell[5] for cell in cells)
+
+
+class _Writer:
+    """
+    Writes from a thread of its own, so that a reader of the log that stops does not stop the gateway.
+
+    While one batch is stuck no further one is made: the lines wait in their bounded queue, the oldest give way.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._batches: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._idle = threading.Event()
+        self._idle.set()
+        threading.Thread(target=self._run, name="access-log", daemon=True).start()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything has been written."""
+        return self._idle.is_set()
+
+    def write(self, batch: str) -> None:
+        """Have a batch written after those that wait."""
+        self._idle.clear()
+        self._batches.put(batch)
+
+    def wait(self, within_s: float) -> None:
+        """Wait until everything has been written, for as long as one likes to."""
+        self._idle.wait(within_s)
+
+    def _run(self) -> None:
+        while True:
+            batch = self._batches.get()
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+                self._out.write(batch)
+                self._out.flush()
+            if self._batches.empty():
+                self._idle.set()
 
 
 def _worded(entry: Entry) -> bytes:

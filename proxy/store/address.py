@@ -50,6 +50,8 @@ def parse_address(url: str) -> Address:
 def shown(url: str) -> str:
     """Return the address as it may be printed: without its password, and without options, which may hold others."""
     head, slashes, rest = url.partition("://")
+    if not slashes:  # no address, but it may well hold a password
+        return f"***@{url.rpartition('@')[2].partition('?')[0]}" if "@" in url else url
     login, at, place = rest.rpartition("@")
     user = login.partition(":")[0]
     masked = f"{user}:***@" if ":" in login else login + at

@@ -18,7 +18,8 @@ _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _LINE = re.compile(
     rb"([0-9A-Fa-f]{1,16})((?:[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*)"
 )
-_TRAILER = re.compile(rb"(" + _TOKEN + rb"):[ \t]*((?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)[ \t]*")
+_NAME = re.compile(_TOKEN)
+_ODD_BYTE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 # Fields that frame, route or authenticate a message must not come behind it (RFC 9110 section 6.5.1).
@@ -43,7 +44,7 @@ class ChunkedDecoder:
     that nobody sends in good faith. An answer, whose head was passed on, would only be torn by that.
     """
 
-    __slots__ = ("_held", "_left", "_of_request", "_overhead", "_state", "done", "rest")
+    __slots__ = ("_held", "_left", "_of_request", "_overhead", "_state", "done", "lines", "rest")
 
     def __init__(self, of_request: bool) -> None:
         self._of_request = of_request
@@ -52,11 +53,13 @@ class ChunkedDecoder:
         self._overhead = 0
         self._state = self._size
         self.done = False
+        self.lines = 0  # of the coding, in the last `feed`: what it cost
         self.rest = b""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the blocks of body in `data`, in order and none of them empty. Raises BadChunk."""
         blocks: list[bytes] = []
+        self.lines = 0
         if self._held:
             data = self._held + data
             self._held = b""
@@ -71,6 +74,7 @@ class ChunkedDecoder:
                 if not self._left:
                     self._state = self._after_data
                 continue
+            self.lines += 1
             following = self._state(data, at)
             if following < 0:
                 self._hold(data[at:])
@@ -126,14 +130,14 @@ class ChunkedDecoder:
         if end == at:
             self.done = True
             return at + 2
-        found = _TRAILER.fullmatch(data, at, end)
-        if found is None:
-            raise BadChunk("a trailer is not `name: value`")
-        if self._of_request and found[1].lower() in FORBIDDEN_TRAILERS:
-            raise BadChunk("a trailer would frame, route or authenticate the message")
         self._overhead += end - at
         if self._overhead > TRAILER_BYTES:
             raise BadChunk("the trailers are too long")
+        name, colon, value = data[at:end].partition(b":")
+        if not colon or _NAME.fullmatch(name) is None or _ODD_BYTE.search(value):
+            raise BadChunk("a trailer is not `name: value`")
+        if self._of_request and name.lower() in FORBIDDEN_TRAILERS:
+            raise BadChunk("a trailer would frame, route or authenticate the message")
         return end + 2
 
 

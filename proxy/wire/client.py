@@ -12,16 +12,20 @@ import asyncio
 import re
 import socket
 import struct
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, cast
 
-from proxy.core.limits import ClientDeadlines, WireLimits
 from proxy.core.messages import UNKNOWN_LENGTH, RequestHead
 from proxy.wire.chunked import BadChunk, ChunkedDecoder, chunk
 from proxy.wire.heads import Refused, read_request
 from proxy.wire.partial import PartialHead, too_long
 from proxy.wire.statuses import CONTINUE, STATUS_LINE
-from proxy.wire.wheel import Timed, Wheel
+from proxy.wire.wheel import Timed
 
+if TYPE_CHECKING:
+    from proxy.wire.listener import Exchange, Front
+
+HEADS_A_TURN = 32  # requests answered from within (refused, pipelined) before the other connections have their turn
+LINES_A_TURN = 1000  # of the chunked coding, likewise
 HALF_CLOSED_S = 1.0  # a client that closed its sending half gets this long for its answer
 LINGER_S = 2.0  # what still comes behind a final answer is read and thrown away for this long, so that no RST kills it
 WRITE_HIGH_BYTES = 262_144
@@ -31,37 +35,12 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets the connection
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 
 
-class Exchange(Protocol):
-    """Whoever serves one request: told of its body and of the client's fate; answers through the client."""
-
-    def body(self, data: bytes) -> None: ...
-    def body_end(self) -> None: ...
-    def torn(self, status: int, why: str) -> None: ...
-    def gone(self) -> None: ...
-    def client_blocked(self) -> None: ...
-    def client_writable(self) -> None: ...
-
-
-class Front(Protocol):
-    """The house above the wire: serves requests and words the refusals."""
-
-    limits: WireLimits
-    deadlines: ClientDeadlines
-    wheel: Wheel
-    draining: bool
-
-    def open(self, request: RequestHead, client: Client) -> Exchange | None: ...
-    def refusal(self, status: int, why: str, key: str, client: Client) -> tuple[bytes, bytes]: ...
-    def connected(self, client: Client) -> bool: ...
-    def disconnected(self, client: Client) -> None: ...
-
-
 class Client(asyncio.Protocol, Timed):
     """One client's connection: between requests, in an exchange, a tunnel, or lingering before its end."""
 
     __slots__ = (
         "_body_left", "_busy", "_closing", "_decoder", "_ended", "_eof", "_exchange", "_framing", "_front",
-        "_lingering", "_minor", "_partial", "_paused", "_pending", "_tunnel", "_unsent", "address",
+        "_lingering", "_minor", "_partial", "_paused", "_pending", "_tunnel", "_unsent", "_yielding", "address",
         "blocked", "forwarded", "forwarded_host", "keep_alive", "transport", "trusted",
     )  # fmt: skip
 
@@ -86,6 +65,7 @@ class Client(asyncio.Protocol, Timed):
         self._busy = False
         self._eof = False
         self._paused = False
+        self._yielding = False  # it let the others go first, and goes on by itself
         self._lingering = False
         self._tunnel = False
         self._unsent = 0  # bytes in the write buffer when the client was last looked at
@@ -116,11 +96,15 @@ class Client(asyncio.Protocol, Timed):
         recursion: a client may pipeline hundreds of requests.
         """
         self._busy = True
+        heads = 0
         while data and not self._lingering and not self._closing:
             exchange = self._exchange
             if exchange is None:
-                if self.blocked:
+                heads += 1
+                if self.blocked or heads > HEADS_A_TURN:
                     self._wait_behind(data)
+                    if not self.blocked:
+                        self._give_way()
                     break
                 data = self._next_head(data)
             elif self._tunnel:
@@ -283,6 +267,8 @@ class Client(asyncio.Protocol, Timed):
             assert decoder is not None
             try:
                 data = b"".join(decoder.feed(data))  # tiny chunks must not cost a write each
+                if decoder.lines > LINES_A_TURN and not self._paused:
+                    self._give_way()
             except BadChunk as exc:
                 self._torn(exchange, 400, str(exc))
                 return b""
@@ -311,14 +297,29 @@ class Client(asyncio.Protocol, Timed):
             pending, self._pending = self._pending, b""
             self.data_received(pending)
 
+    def _give_way(self) -> None:
+        """Let the other connections have their turn before this one goes on: reading is what keeps it busy."""
+        self.pause()
+        self._yielding = True
+        asyncio.get_running_loop().call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        if self._yielding:  # else somebody else has paused it, or let it go on, meanwhile
+            self._yielding = False
+            self.resume()
+            if self._exchange is None and not self._closing:
+                self._go_on()
+
     def pause(self) -> None:
         """Stop reading from the client until `resume`."""
+        self._yielding = False
         if not self._paused and not self.transport.is_closing():
             self._paused = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """Go on reading."""
+        self._yielding = False
         if self._paused and not self.transport.is_closing():
             self._paused = False
             self.transport.resume_reading()

@@ -13,10 +13,35 @@ from typing import Protocol
 
 from proxy.core.limits import ClientDeadlines, WireLimits
 from proxy.core.messages import RequestHead
-from proxy.wire.client import LAST_CALL_S, Client, Exchange
+from proxy.wire.client import LAST_CALL_S, Client
 from proxy.wire.wheel import Wheel
 
 BACKLOG = 1024
+
+
+class Exchange(Protocol):
+    """Whoever serves one request: told of its body and of the client's fate; answers through the client."""
+
+    def body(self, data: bytes) -> None: ...
+    def body_end(self) -> None: ...
+    def torn(self, status: int, why: str) -> None: ...
+    def gone(self) -> None: ...
+    def client_blocked(self) -> None: ...
+    def client_writable(self) -> None: ...
+
+
+class Front(Protocol):
+    """The house above the wire: serves requests and words the refusals."""
+
+    limits: WireLimits
+    deadlines: ClientDeadlines
+    wheel: Wheel
+    draining: bool
+
+    def open(self, request: RequestHead, client: Client) -> Exchange | None: ...
+    def refusal(self, status: int, why: str, key: str, client: Client) -> tuple[bytes, bytes]: ...
+    def connected(self, client: Client) -> bool: ...
+    def disconnected(self, client: Client) -> None: ...
 
 
 class House(Protocol):

@@ -24,6 +24,7 @@ from proxy.wire.wheel import Timed
 if TYPE_CHECKING:
     from proxy.wire.pool import Pool, Waits
 
+REST_S = 0.2
 INTERIM_LIMIT = 16  # 1xx answers before the real one; more is a side gone mad
 _CHUNKED = -1  # in `_left`: a decoder tells the end
 _UNTIL_CLOSE = -2  # in `_left`: the end of the connection is the end of the body
@@ -68,7 +69,7 @@ class Upstream(asyncio.Protocol, Timed):
     """One connection to a side. Idle in its pool, or carrying one message of one receiver, or a tunnel."""
 
     __slots__ = (
-        "_decoder", "_eof", "_failing", "_head", "_held", "_interims", "_left", "_limits", "_searched",
+        "_decoder", "_eof", "_failing", "_head", "_held", "_interims", "_left", "_limits", "_resting", "_searched",
         "_streaming", "_tunnel", "blocked", "paused", "pool", "receiver", "served", "since", "stirs",
         "transport", "waits",
     )  # fmt: skip
@@ -87,6 +88,7 @@ class Upstream(asyncio.Protocol, Timed):
         self._streaming = 0
         self._tunnel = False
         self._eof = False
+        self._resting = False  # left by its receiver, but not yet trusted with another
         self._interims = 0
         self._failing = ""
         self.paused = False
@@ -167,7 +169,11 @@ class Upstream(asyncio.Protocol, Timed):
 
     def on_deadline(self) -> None:
         if self.receiver is None:
-            self.pool.drop(self)
+            if self._resting and not self.stirs(0):
+                self._resting = False
+                self.pool.give_back(self)
+            else:
+                self.pool.drop(self)
         elif self.paused or (self._streaming and not self.blocked):
             # Not the side's fault: the client is slow, and its own deadlines see to it.
             self.pool.wheel.arm(self, self.waits.idle_s)
@@ -269,7 +275,7 @@ class Upstream(asyncio.Protocol, Timed):
         self._head = head
         self._frame(receiver, head)
         if self._left == 0:
-            self._end(receiver, [], rest=end < len(data))
+            self._end(receiver, [], rest=end < len(data), bodyless=True)
         elif end == len(data):
             self.pool.wheel.arm(self, self.waits.idle_s)
             receiver.answer(self, head, [], False)
@@ -355,13 +361,13 @@ class Upstream(asyncio.Protocol, Timed):
             blocks = [b"".join(blocks)]  # tiny chunks must not cost a buffer each
         return blocks, self._decoder.done, bool(self._decoder.rest)
 
-    def _end(self, receiver: Receiver, blocks: list[bytes], rest: bool) -> None:
+    def _end(self, receiver: Receiver, blocks: list[bytes], rest: bool, bodyless: bool = False) -> None:
         head = self._head
         assert head is not None
-        self._leave(rest)
+        self._leave(rest, bodyless)
         receiver.answer(self, head, blocks, True)
 
-    def _leave(self, rest: bool) -> None:
+    def _leave(self, rest: bool, bodyless: bool = False) -> None:
         """Part from the receiver: back into the pool if nothing is doubtful, else closed."""
         head = self._head
         assert head is not None
@@ -372,6 +378,11 @@ class Upstream(asyncio.Protocol, Timed):
         # Bytes behind the answer, or a request whose body was not sent to its end, make the next answer doubtful.
         if rest or not head.keep_alive or self._streaming or self.paused or self.blocked:
             self.pool.drop(self)
+        elif bodyless and (head.length > 0 or head.saw & SawAnswer.CHUNKED):
+            # Some applications send the body that HEAD or 304 must not have, a little later: it would be the next
+            # client's answer. So the connection has to be silent for a while first.
+            self._resting = True
+            self.pool.wheel.arm(self, REST_S)
         else:
             self.pool.give_back(self)
 

@@ -217,6 +217,7 @@ async def test_head_answers_keep_their_length_and_the_connection_stays_usable():
         await client.send(GET.replace(b"GET", b"HEAD"))
         answer = await client.answer(head_only=True)
         assert answer.value(b"content-length") == b"12"
+        rig.pass_s(0.5)
         await client.send(GET)
         assert (await client.answer()).body == b"x" * 12
         assert rig.modern.connections == 1

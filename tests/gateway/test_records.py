@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 
 from proxy.core.plan import CALM, plan
 from proxy.core.rules import Side
@@ -125,3 +126,25 @@ def test_labels_that_peers_invent_are_bounded():
         records.unclaimed.add(b"/%d" % n)
     assert len(list(records.refused.items())) <= 10_001
     assert len(records.unclaimed.top(1000)) <= 64
+
+
+async def test_a_reader_of_the_log_that_stops_stops_nobody_else():
+    """The pipe is full and stays so: lines wait in their bounded queue, and the loop goes on."""
+    reading, writing = os.pipe()
+    records = Records(access_log=True)
+    with os.fdopen(writing, "w") as out:
+        task = asyncio.ensure_future(records.write_lines(out))
+        for _ in range(5):
+            for number in range(2_000):
+                records.add(entry(path=b"/%d" % number))
+            await until(lambda: records._writer is not None)
+            await asyncio.wait((task,), timeout=0.3)
+        assert not records._writer.is_idle
+        assert len(records._lines) > 0
+        task.cancel()
+        with os.fdopen(reading, "rb") as pipe:
+            assert pipe.readline().startswith(b'{"event":"request"')
+            records.flush(within_s=0.0)
+            await asyncio.to_thread(pipe.read, 1 << 20)
+            while not records._writer.is_idle:
+                await asyncio.to_thread(pipe.read1, 1 << 20)

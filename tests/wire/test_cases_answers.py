@@ -155,6 +155,7 @@ async def test_an_answer_that_passes_and_what_it_costs(case, way):
         assert {name: answer.value(name) for name in fields} == fields
         if connections == 2:
             await until(lambda: rig.pools[Side.LEGACY].connections == 0)
+        rig.pass_s(0.5)
         await next_is_good(rig, client, connections)
 
 
@@ -174,6 +175,7 @@ async def test_82_an_answer_to_head_has_no_body_whatever_follows(way):
             assert (answer.status, answer.value(b"transfer-encoding")) == (200, None)
             if connections == 2:
                 await until(lambda rig=rig: rig.pools[Side.LEGACY].connections == 0)
+            rig.pass_s(0.5)
             await next_is_good(rig, client, connections)
 
 

@@ -209,3 +209,18 @@ def test_any_cut_gives_the_same_body_and_never_more_than_came(data, places):
 def test_no_empty_block_is_ever_handed_on(data):
     with contextlib.suppress(BadChunk):
         assert all(ChunkedDecoder(of_request=True).feed(data))
+
+
+def test_a_trailer_full_of_spaces_is_refused_at_once():
+    """A value pattern that backtracks took 4 s for 16 KB: work per byte must not grow with the length."""
+    for spaces in (8_000, 2_000_000):
+        with pytest.raises(BadChunk):
+            ChunkedDecoder(of_request=True).feed(b"0\r\nx:" + b" " * spaces + b"\x01\r\n\r\n")
+
+
+def test_it_says_how_many_lines_of_the_coding_it_read():
+    decoder = ChunkedDecoder(of_request=True)
+    decoder.feed(b"1\r\nx\r\n" * 50)
+    assert decoder.lines == 100
+    decoder.feed(b"5\r\n")
+    assert decoder.lines == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import struct
 
@@ -10,7 +11,8 @@ import pytest
 
 from proxy.core.limits import WireLimits
 from proxy.core.messages import field
-from proxy.wire.client import HALF_CLOSED_S, LINGER_S, WRITE_HIGH_BYTES
+from proxy.wire.client import HALF_CLOSED_S, HEADS_A_TURN, LINES_A_TURN, LINGER_S, WRITE_HIGH_BYTES
+from tests.rig import running
 from tests.waiting import until
 from tests.wire.lodge import Door, Guest, door
 
@@ -667,3 +669,33 @@ async def test_clients_are_kept_apart():
         for n, client in enumerate(clients):
             await client.send(GET.replace(b"/a", b"/%d" % n))
         assert [(await client.answer()).body for client in clients] == [b"/%d" % n for n in range(20)]
+
+
+async def test_a_flood_that_is_answered_from_within_lets_others_have_their_turn():
+    """A client that pipelines what we answer ourselves gives way every few requests, and loses none of them."""
+    count = 5 * HEADS_A_TURN
+    async with running() as rig:
+        client = await rig.connect()
+        answered: list[int] = [0]  # at each turn of the loop
+
+        def turn() -> None:
+            answered.append(rig.gateway._count)
+            if answered[-1] < count:
+                asyncio.get_running_loop().call_soon(turn)
+
+        turn()
+        await client.send(b"OPTIONS /api/users/1 HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n" * count)
+        for _ in range(count):
+            assert (await client.answer()).status == 204
+        await until(lambda: answered[-1] == count)
+        assert max(after - before for before, after in itertools.pairwise(answered)) <= HEADS_A_TURN
+
+
+async def test_a_body_of_tiny_chunks_gives_way_and_arrives_whole():
+    size = 5 * LINES_A_TURN
+    async with running() as rig:
+        client = await rig.connect()
+        head = b"PUT /api/users/1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await client.send(head, b"1\r\nx\r\n" * size, b"0\r\n\r\n")
+        assert (await client.answer()).status == 200
+        assert rig.legacy.seen[0].body == b"x" * size

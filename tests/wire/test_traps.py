@@ -31,6 +31,7 @@ async def test_an_answer_to_head_ends_with_its_head_and_the_next_one_is_read_fro
             rig.legacy.script = answering(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % framing)
             await client.send(get(method=b"HEAD"))
             assert (await client.answer(head_only=True)).status == 200
+            rig.pass_s(0.5)
             rig.legacy.script = answering(ok(b"whole"))
             await client.send(GOOD)
             assert (await client.answer()).body == b"whole"

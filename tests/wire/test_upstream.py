@@ -90,6 +90,7 @@ async def test_where_an_answer_ends_and_whether_its_connection_stays(case, in_pi
         if not stays:
             await until(lambda: pool.pool.connections == 0)
         assert pool.pool.connections == stays
+        pool.pass_s(0.5)  # a body that must not come has time to come all the same
         pool.side.script = answering(ok(b"next"))
         assert (await ask(pool)).body == b"next"
         assert pool.side.connections == (1 if stays else 2)
@@ -538,3 +539,24 @@ async def test_a_side_that_reads_nothing_blocks_and_one_that_reads_again_is_writ
         line.end_body()
         await until(lambda: told.over)
         assert told.body == b"ok"
+
+
+@pytest.mark.parametrize("late", [b"POISON", ok(b"POISON")], ids=["a body", "an answer"])
+async def test_what_comes_late_behind_an_answer_without_a_body_is_nobody_s_answer(late):
+    """Applications that send HEAD's body a moment later: the connection rests, and is dropped when it speaks."""
+    release = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 6\r\n\r\n")
+        await release.wait()
+        await exchange.send(late)
+
+    async with bench(script) as pool:
+        assert (await ask(pool)).body == b""
+        pool.side.script = answering(ok(b"next"))
+        assert (await ask(pool)).body == b"next"
+        assert pool.side.connections == 2
+        release.set()
+        await until(lambda: pool.pool.connections == 1)
+        pool.pass_s(0.5)
+        assert (await ask(pool)).body == b"next"
