@@ -46,6 +46,7 @@ def run(config: Path | None) -> int:
     path = find_config(config, os.environ, Path.cwd())
     settings = load_settings(path, os.environ)
     import_structlog()
+    import_aiohttp()
     from proxy.app import run as run_house
 
     return run_house(settings, path)
@@ -64,3 +65,22 @@ def import_structlog() -> None:
         importlib.import_module("structlog")
     finally:
         del sys.modules["rich"]
+
+
+def import_aiohttp() -> None:
+    """
+    Import aiohttp while there are no trusted certificates: its client, which a gateway never uses, reads them all.
+
+    Measured: 0.09 s of its start. Whoever makes a TLS context later finds the certificates as ever.
+    """
+    names = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    held = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, os.devnull))
+    try:
+        importlib.import_module("aiohttp.web")
+    finally:
+        for name, value in held.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

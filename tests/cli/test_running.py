@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +27,16 @@ def test_run_needs_no_command_line_library(words, config):
 @pytest.mark.parametrize("words", [[], ["status"], ["run", "--help"], ["run", "-c"], ["run", "run"], ["-c", "run"]])
 def test_everything_else_is_left_to_it(words):
     assert plain_run(words) is None
+
+
+def test_certificates_are_hidden_from_nobody_but_aiohttp():
+    code = (
+        "import os, ssl, sys; os.environ['SSL_CERT_DIR'] = '/certificates'\n"
+        "from proxy.cli.running import import_aiohttp\n"
+        "import_aiohttp()\n"
+        "print('aiohttp.web' in sys.modules, os.environ['SSL_CERT_DIR'], 'SSL_CERT_FILE' in os.environ)"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "SSL_CERT_FILE"}
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+
+    assert said.stdout.split() == ["True", "/certificates", "False"]
