@@ -8,7 +8,7 @@ import itertools
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 
 import pytest
@@ -338,25 +338,90 @@ async def test_sigterm_under_load_loses_no_request_that_was_accepted(house):
     assert failures == []
 
 
-async def test_a_gigabyte_each_way_passes_in_constant_memory(house):
+BLOCK = bytes(range(256)) * 4096  # 1 MiB
+GROWTH_BYTES = 30_000_000
+
+
+def blocks() -> Iterator[bytes]:
+    """Yield a gigabyte."""
+    for at in range(0, GIGABYTE, len(BLOCK)):
+        yield BLOCK[: min(len(BLOCK), GIGABYTE - at)]
+
+
+def digest_of_all() -> str:
+    digest = hashlib.blake2b()
+    for block in blocks():
+        digest.update(block)
+    return digest.hexdigest()
+
+
+async def digest_of(reader: asyncio.StreamReader, length: int, watch: Callable[[], None] = lambda: None) -> str:
+    """Read `length` bytes and return their digest; `watch` is called now and then."""
+    digest = hashlib.blake2b()
+    while length:
+        data = await reader.read(min(length, 1 << 20))
+        if not data:
+            raise asyncio.IncompleteReadError(b"", length)
+        digest.update(data)
+        length -= len(data)
+        watch()
+    return digest.hexdigest()
+
+
+class Memory:
+    """The most that a replica's memory grew by."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._before = replica.rss_bytes
+        self.growth_bytes = 0
+
+    def watch(self) -> None:
+        self.growth_bytes = max(self.growth_bytes, self._replica.rss_bytes - self._before)
+
+
+async def test_a_gigabyte_up_passes_byte_for_byte_in_constant_memory(house):
     replica = await house.replica({**USERS, "weight": 0})
     await live(replica, 0)
-    block = bytes(range(256)) * 4096  # 1 MiB
-    digests: dict[str, str] = {}
+    digests: list[str] = []
 
     async def swallow(exchange: Exchange) -> None:
-        digest, left = hashlib.blake2b(), int(exchange.value(b"content-length") or b"0")
-        while left:
-            data = await exchange.reader.read(min(left, 1 << 20))
-            digest.update(data)
-            left -= len(data)
-        digests["up"] = digest.hexdigest()
+        digests.append(await digest_of(exchange.reader, int(exchange.value(b"content-length") or b"0")))
         await exchange.send(ok())
+
+    house.legacy.script = swallow
+    memory, client = Memory(replica), await RawClient.connect(replica.port)
+    await client.send(b"PUT /api/users/1 HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % GIGABYTE)
+    for block in blocks():
+        await client.send(block)
+        memory.watch()
+    assert (await client.answer(within_s=60)).status == 200
+    client.close()
+    assert digests == [digest_of_all()]
+    assert memory.growth_bytes < GROWTH_BYTES
+
+
+async def test_a_gigabyte_down_passes_byte_for_byte_in_constant_memory(house):
+    replica = await house.replica({**USERS, "weight": 0})
+    await live(replica, 0)
 
     async def pour(exchange: Exchange) -> None:
         await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % GIGABYTE)
-        for at in range(0, GIGABYTE, len(block)):
-            await exchange.send(block[: min(len(block), GIGABYTE - at)])
+        for block in blocks():
+            await exchange.send(block)
+
+    house.legacy.script = pour
+    memory, client = Memory(replica), await RawClient.connect(replica.port)
+    await client.send(get("ana"))
+    await client.reader.readuntil(b"\r\n\r\n")
+    assert await digest_of(client.reader, GIGABYTE, memory.watch) == digest_of_all()
+    client.close()
+    assert memory.growth_bytes < GROWTH_BYTES
+
+
+async def test_a_gigabyte_in_chunks_that_is_refused_early_gets_its_413_in_constant_memory(house):
+    replica = await house.replica({**USERS, "weight": 0})
+    await live(replica, 0)
 
     async def refuse(exchange: Exchange) -> None:
         await exchange.reader.read(1 << 16)
@@ -365,48 +430,20 @@ async def test_a_gigabyte_each_way_passes_in_constant_memory(house):
         while await exchange.reader.read(1 << 16):
             pass
 
-    expected = hashlib.blake2b()
-    for at in range(0, GIGABYTE, len(block)):
-        expected.update(block[: min(len(block), GIGABYTE - at)])
-    before, most = replica.rss_bytes, 0
-
-    house.legacy.script = swallow
-    client = await RawClient.connect(replica.port)
-    await client.send(b"PUT /api/users/1 HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % GIGABYTE)
-    for at in range(0, GIGABYTE, len(block)):
-        await client.send(block[: min(len(block), GIGABYTE - at)])
-        most = max(most, replica.rss_bytes)
-    assert (await client.answer(within_s=60)).status == 200
-    assert digests["up"] == expected.hexdigest()
-
-    house.legacy.script = pour
-    await client.send(get("ana"))
-    await client.reader.readuntil(b"\r\n\r\n")
-    digest, left = hashlib.blake2b(), GIGABYTE
-    while left:
-        data = await client.reader.read(min(left, 1 << 20))
-        digest.update(data)
-        left -= len(data)
-        most = max(most, replica.rss_bytes)
-    assert digest.hexdigest() == expected.hexdigest()
-    client.close()
-
     house.legacy.script = refuse
-    client = await RawClient.connect(replica.port)
+    memory, client = Memory(replica), await RawClient.connect(replica.port)
     await client.send(b"PUT /api/users/1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
-    sent = 0
     answering_early = asyncio.ensure_future(client.answer(within_s=60))
-    while sent < GIGABYTE and not answering_early.done():
-        client.writer.write(b"100000\r\n" + block + b"\r\n")
-        sent += len(block)
-        try:
+    for block in blocks():
+        client.writer.write(b"%x\r\n%b\r\n" % (len(block), block))
+        with suppress(ConnectionError):
             await client.writer.drain()
-        except ConnectionError:
+        memory.watch()
+        if answering_early.done():
             break
-        most = max(most, replica.rss_bytes)
     assert (await answering_early).status == 413
     client.close()
-    assert most - before < 30_000_000
+    assert memory.growth_bytes < GROWTH_BYTES
 
 
 async def test_run_says_what_is_wrong_in_one_line_and_its_exit_code(house):

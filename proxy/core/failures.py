@@ -48,6 +48,28 @@ def after_failure(
     return Next.OTHER if fallback else Next.GIVE_UP
 
 
+MISSING = "missing"  # reasons of a fallback, besides those of `core.errors.Failure`
+STATUS = "status"
+
+
+def after_answer(
+    status: int, fails: bool, *, confirm_missing: bool, fallback: bool, fell_back: str, has_first: bool
+) -> str:
+    """
+    Return why an answer to a read should not be the client's if there is a better one; empty when it should.
+
+    `fails`: `fallback.on` lists the status. `confirm_missing`: a 404 of this side is to be confirmed by the other one.
+    `fallback`: another side may still be asked. `fell_back`: why the other side was asked already, empty before
+    that; then the first side's answer, if it was a real one (`has_first`), is better than a failing second one.
+    """
+    if fell_back:
+        worse = not 200 <= status < 300 if fell_back == MISSING else fails
+        return fell_back if has_first and worse else ""
+    if status == 404 and confirm_missing:
+        return MISSING
+    return STATUS if fallback and fails else ""
+
+
 def status_of(failure: Failure) -> int:
     """Return the status that tells a client of a failure (RFC 9110 sections 15.6.3 and 15.6.5)."""
     return 504 if failure is Failure.TIMEOUT else 502

@@ -11,6 +11,7 @@ import hmac
 from collections.abc import Callable, Mapping
 
 from proxy.core.decision import Plan
+from proxy.core.failures import MISSING
 from proxy.core.headers import is_host, loops
 from proxy.core.messages import RequestHead, Saw, value_of, values_of
 from proxy.core.phases import RequestKind
@@ -129,7 +130,7 @@ class Gateway:
         """Count a read that is sent to the other side; a spent budget opens the breaker of the side that failed."""
         component = decided.component or "unclaimed"
         self.records.fallbacks.add((component, reason))
-        if reason != "missing":
+        if reason != MISSING:
             self.breakers.spend(decided.component, failed, self.records.spent)
 
     def plan_again(self, request: RequestHead, entity: bytes) -> Planned:

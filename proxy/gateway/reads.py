@@ -11,6 +11,7 @@ from time import perf_counter
 
 from proxy.core.breaker import ERROR, FINE
 from proxy.core.errors import UpstreamError
+from proxy.core.failures import after_answer
 from proxy.core.messages import AnswerHead, SawAnswer
 from proxy.core.rules import Side
 from proxy.gateway.answers import proxy_status
@@ -19,8 +20,6 @@ from proxy.gateway.legs import Leg
 from proxy.wire.upstream import Line
 
 HELD_BYTES = 65_536
-MISSING = "missing"  # reasons of a fallback, besides those of `core.errors.Failure`
-STATUS = "status"
 
 
 class Read(Exchange):
@@ -72,18 +71,19 @@ class Read(Exchange):
         return self._plan.fallback is not None and not self.fell_back and self._replayable()
 
     def _doubt(self, head: AnswerHead) -> str:
-        """Say why this answer should not be the client's, if there is another; empty when it should."""
-        plan, status = self._plan, head.status
-        if self.fell_back:
-            if self._first is None:
-                return ""
-            worse = not 200 <= status < 300 if self.fell_back == MISSING else plan.fallback_on.statuses[status]
-            return self.fell_back if worse else ""
-        if status < 400 or not self._replayable():
+        """Say why this answer should not be the client's, if there is a better one; empty when it should."""
+        status = head.status
+        if status < 400 and not self.fell_back:
             return ""
-        if status == 404 and plan.confirm_missing and self._leg.side is Side.MODERN:
-            return MISSING
-        return STATUS if plan.fallback is not None and plan.fallback_on.statuses[status] else ""
+        plan, replayable = self._plan, self._replayable()
+        return after_answer(
+            status,
+            plan.fallback_on.statuses[status],
+            confirm_missing=plan.confirm_missing and self._leg.side is Side.MODERN and replayable,
+            fallback=plan.fallback is not None and replayable,
+            fell_back=self.fell_back,
+            has_first=self._first is not None,
+        )
 
     def _hold(self, blocks: list[bytes], complete: bool) -> None:
         """Keep an answer until it is complete or too long to keep, then decide."""

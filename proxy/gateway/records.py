@@ -115,11 +115,6 @@ class Records:
     def _batch(self) -> str:
         return b"\n".join([*self.take_lines(), b""]).decode()
 
-    def totals(self) -> tuple[int, int]:
-        """Return (requests, of them failed with 5xx) since the start."""
-        cells = list(self.requests.values())
-        return sum(map(sum, cells)), sum(cell[5] for cell in cells)
-
 
 class _Writer:
     """

@@ -139,7 +139,8 @@ class Listener:
         self._empty.clear()
         if self.clients:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), within_s)
+                async with asyncio.timeout(within_s):  # wait_for may swallow the hurry of a second signal (3.11)
+                    await self._empty.wait()
         cut = len(self.clients)
         for client in list(self.clients):
             client.transport.abort()  # which tells the exchange that its client is gone

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from proxy.core.errors import Failure, Sent, UpstreamError
-from proxy.core.failures import PROXY_STATUS_ERROR, Next, after_failure, status_of
+from proxy.core.failures import MISSING, PROXY_STATUS_ERROR, STATUS, Next, after_answer, after_failure, status_of
 
 REFUSED = UpstreamError("modern", Failure.CONNECT, Sent.NONE, "refused")
 STALE = UpstreamError("modern", Failure.RESET, Sent.COMPLETE, "closed as we wrote", stale=True)
@@ -92,3 +92,34 @@ def test_what_a_client_is_told():
         Failure.RESET: 502,
     }
     assert set(PROXY_STATUS_ERROR) == set(Failure)
+
+
+@pytest.mark.parametrize(
+    ("status", "fails", "confirm_missing", "fallback", "fell_back", "has_first", "reason"),
+    [
+        (200, False, True, True, "", False, ""),
+        (500, True, False, True, "", False, STATUS),
+        (500, True, False, False, "", False, ""),
+        (500, False, False, True, "", False, ""),
+        (404, False, True, True, "", False, MISSING),
+        (404, False, False, True, "", False, ""),
+        (404, True, True, True, "", False, MISSING),
+        (200, False, False, True, STATUS, True, ""),
+        (503, True, False, True, STATUS, True, STATUS),
+        (503, True, False, True, STATUS, False, ""),
+        (404, False, False, True, STATUS, True, ""),
+        (200, False, True, True, MISSING, True, ""),
+        (404, False, True, True, MISSING, True, MISSING),
+        (302, False, True, True, MISSING, True, MISSING),
+        (500, True, True, True, MISSING, False, ""),
+        (500, True, False, True, "timeout", False, ""),
+    ],
+)
+def test_an_answer_gives_way_only_to_a_better_one(
+    status, fails, confirm_missing, fallback, fell_back, has_first, reason
+):
+    said = after_answer(
+        status, fails, confirm_missing=confirm_missing, fallback=fallback, fell_back=fell_back, has_first=has_first
+    )
+
+    assert said == reason

@@ -36,7 +36,7 @@ def test_counts_are_kept_by_what_was_planned_and_who_answered():
     records.classes_of(planned("POST"), None)[GONE] += 1
 
     assert records.classes_of(planned(), Side.MODERN) is modern
-    assert records.totals() == (4, 1)
+    assert sum(map(sum, records.requests.values())) == 4
     assert set(records.requests) == {
         ("users", "/api/users/{id}", "read", "weight", "modern"),
         ("users", "/api/users/{id}", "read", "weight", "legacy"),
