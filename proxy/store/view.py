@@ -58,7 +58,7 @@ class View:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._known: Found | None = None
+        self._known = Found("", Missing())
         self._names: dict[str, None] = {}
         self._cursor = "0"
 
@@ -73,8 +73,9 @@ class View:
         asked, self._names = self._names, {}  # what is pushed while the look is under way comes on top
         names = dict.fromkeys(("all", *components, *asked))
         prefix = self._link.key(EMERGENCY)
+        known = self._known
         args: list[str | int] = [
-            self._token,
+            known.token,
             self._cursor,
             any_after(prefix),
             SCAN_STEP,
@@ -89,20 +90,19 @@ class View:
         self._cursor = text_of(cursor)
         emergencies = _emergencies(flat, prefix)
         self.expect(emergencies)
-        return Look(text_of(run_id), text_of(role), self._noted(text_of(token), document), emergencies)
+        return Look(text_of(run_id), text_of(role), self._noted(known, text_of(token), document), emergencies)
 
     async def rules(self) -> Found:
         """Return what the key `rules` holds now, and nothing else; raises StoreError."""
-        answer = await self._link.run(LOOK, [self._link.key(RULES)], [self._token, "0", "", 0])
-        return self._noted(text_of(answer[2]), answer[3])
+        known = self._known
+        answer = await self._link.run(LOOK, [self._link.key(RULES)], [known.token, "0", "", 0])
+        return self._noted(known, text_of(answer[2]), answer[3])
 
-    @property
-    def _token(self) -> str:
-        return self._known.token if self._known is not None else ""
-
-    def _noted(self, token: str, document: bytes | None) -> Found:
-        if self._known is None or token != self._known.token:
-            self._known = Found(token, judged(token, document, self._link.key(RULES)))
+    def _noted(self, known: Found, token: str, document: bytes | None) -> Found:
+        """Return what an answer found; without a document it is what was `known` when it was asked for."""
+        if token == known.token:
+            return known  # not `self._known`: an answer on another connection may have come first
+        self._known = Found(token, judged(token, document, self._link.key(RULES)))
         return self._known
 
 

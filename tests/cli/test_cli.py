@@ -170,7 +170,9 @@ def test_a_watched_status_goes_on_until_it_is_interrupted(place):
     with started(BANYAN, "status", "--watch", "-o", "json", cwd=place.folder) as watch:
         documents = 0
         while documents < 2:
-            documents += watch.stdout.readline().startswith('  "version": 1')
+            line = watch.stdout.readline()
+            assert line, watch.communicate()
+            documents += line.startswith('  "version": 1')
         watch.send_signal(signal.SIGINT)
         _, err = watch.communicate(timeout=30)
 

@@ -338,6 +338,9 @@ async def test_an_emergency_moves_no_write():
         assert (await asked(rig.port, POST)).value(b"x-banyan-side") == b"legacy"
 
 
+PAUSE_S = 0.4  # that a slow client takes in the middle of its body
+
+
 @pytest.mark.parametrize("slow", ["read", "write"])
 async def test_slow_clients_open_no_breaker(slow):
     """How long a client takes for its body says nothing of the side."""
@@ -351,7 +354,7 @@ async def test_slow_clients_open_no_breaker(slow):
         for side in Side:
             rig.gateway.breakers.breakers["users", side] = Noting(elapsed)  # type: ignore[assignment]
         await trickle(rig, target)
-        assert elapsed and max(elapsed) < 0.05
+        assert elapsed and max(elapsed) < PAUSE_S
 
 
 class Noting:
@@ -368,7 +371,7 @@ class Noting:
 
 
 async def trickle(rig: Rig, target: bytes) -> None:
-    """Send a body over more than 0.1 s, by its length and in chunks."""
+    """Send a body over more than PAUSE_S, by its length and in chunks."""
     loop = asyncio.get_running_loop()
     for framing, parts in (
         (b"Content-Length: 2", (b"h", b"i")),
@@ -376,7 +379,7 @@ async def trickle(rig: Rig, target: bytes) -> None:
     ):
         client = await rig.connect()
         await client.send(b"POST %b HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n" % (target, framing) + parts[0])
-        later_s = loop.time() + 0.1
+        later_s = loop.time() + PAUSE_S
         await until(lambda later_s=later_s: loop.time() > later_s)
         await client.send(parts[1])
         assert (await client.answer()).status == 200

@@ -14,6 +14,7 @@ from proxy.store.link import Link
 from proxy.store.view import View, judged
 from tests.store.documents import rules
 from tests.store.servers import Server
+from tests.waiting import until
 
 
 async def test_a_look_has_rules_and_emergencies_and_who_answered(server: Server, link: Link):
@@ -44,6 +45,44 @@ async def test_rules_that_are_known_are_neither_sent_nor_read_again(server: Serv
 
     await server.redis.set("banyan:rules", dump_rule_set(rules(4)))
     assert (await view.look()).found.rule_set == rules(4)
+
+
+class Overtaken(Link):
+    """A link whose next answer is handed on only when `arrive` is set: another connection is read first."""
+
+    held: asyncio.Event | None = None
+
+    async def run(self, *args: object, **options: object) -> object:
+        answer = await super().run(*args, **options)  # type: ignore[arg-type]
+        arrive, self.held = self.held, None
+        if arrive is not None:
+            await arrive.wait()
+        return answer
+
+
+async def test_an_answer_that_is_overtaken_by_a_newer_one_is_still_the_rules_that_it_names(server: Server):
+    await server.redis.set("banyan:rules", dump_rule_set(rules(3)))
+    link = Overtaken(server.url)
+    view = View(link)
+    await view.rules()
+    link.held = arrive = asyncio.Event()
+    overtaken = asyncio.create_task(view.rules())
+    await until(lambda: link.held is None)
+    await server.redis.set("banyan:rules", dump_rule_set(rules(4)))
+    await until_version(view, 4)
+    arrive.set()
+
+    assert (await overtaken).rule_set == rules(3)
+    assert (await view.rules()).rule_set == rules(4)
+    await link.close()
+
+
+async def until_version(view: View, version: int) -> None:
+    async def there() -> bool:
+        found = (await view.rules()).rule_set
+        return found is not None and found.version == version
+
+    await until(there)
 
 
 async def test_a_mistyped_emergency_is_found_in_a_store_full_of_other_keys(server: Server, link: Link):
