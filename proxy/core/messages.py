@@ -1,15 +1,15 @@
 """
 The heads of requests and answers as values, shared by the wire, the plan and the gateway.
 
-Hot: built once per message. Fields are one flat list of four byte strings each (name in lower case, `: `, value,
-CRLF), so that joining the list *is* writing the head, and a look-up is one `list.index` in C. No str in here.
+Hot: built once per message. Fields are their lines, joined as they are written (name in lower case, `: `, value, CRLF
+each): writing a head is one join, and a look-up is one search in C. No str in here.
 """
 
 from __future__ import annotations
 
 COLON = b": "
 CRLF = b"\r\n"
-STRIDE = 4  # items of a field list per field: name, COLON, value, CRLF
+_LF = 10
 UNKNOWN_LENGTH = -1  # chunked, or delimited by the end of the connection
 
 
@@ -37,7 +37,7 @@ class RequestHead:
         self,
         method: bytes,
         target: bytes,
-        fields: list[bytes] | None = None,
+        fields: bytes = b"",
         *,
         host: bytes = b"",
         peer: bytes = b"",
@@ -45,7 +45,7 @@ class RequestHead:
         self.method = method
         self.target = target  # origin-form, the raw bytes that go to the side
         self.path = target.partition(b"?")[0]  # raw
-        self.fields: list[bytes] = fields if fields is not None else []  # end-to-end fields, without Host
+        self.fields = fields  # end-to-end fields, without Host
         self.host = host  # as it is forwarded
         self.peer = peer  # the client's address, after `trusted_proxies`
         self.minor = 1  # of HTTP/1.x
@@ -53,7 +53,7 @@ class RequestHead:
         self.upgrade = b""  # the protocol asked for, or empty
         self.saw = 0
         self.force = b""
-        self.forwarded: list[bytes] = []  # flat list of the same form: what only a trusted peer may say
+        self.forwarded = b""  # fields likewise: what only a trusted peer may say
         self.keep_alive = True
         self.expects_continue = False
 
@@ -61,15 +61,21 @@ class RequestHead:
         """Return the first value of the field `name` (lower case), or None."""
         return value_of(self.fields, name)
 
+    def is_ordinary(self) -> bool:
+        """Say whether `fields`, `host` and `saw` are all that its fields said: no body, nothing for this hop alone."""
+        return not (self.length or self.upgrade or self.force or self.forwarded or self.expects_continue) and bool(
+            self.minor and self.keep_alive
+        )
+
 
 class AnswerHead:
     """One answer's head from a side: framing settled, hop-by-hop fields gone."""
 
     __slots__ = ("fields", "keep_alive", "length", "minor", "named", "saw", "status", "upgrade")
 
-    def __init__(self, status: int, fields: list[bytes], length: int) -> None:
+    def __init__(self, status: int, fields: bytes, length: int) -> None:
         self.status = status
-        self.fields = fields  # end-to-end fields, names as lower case
+        self.fields = fields  # end-to-end fields
         self.length = length  # declared Content-Length (of the body it would have, for HEAD and 304) or UNKNOWN_LENGTH
         self.saw = 0  # SawAnswer bits
         self.minor = 1  # of HTTP/1.x
@@ -81,6 +87,10 @@ class AnswerHead:
         """Return the first value of the field `name` (lower case), or None."""
         return value_of(self.fields, name)
 
+    def is_ordinary(self) -> bool:
+        """Say whether a body of declared length follows on a connection that stays; HEAD aside."""
+        return self.length > 0 and self.keep_alive and self.status >= 200 and self.status not in (204, 304)
+
 
 class SawAnswer:
     """Bits of `AnswerHead.saw`: fields of an answer that need more than being passed on."""
@@ -91,32 +101,38 @@ class SawAnswer:
     CHUNKED = 16
 
 
-def value_of(fields: list[bytes], name: bytes) -> bytes | None:
-    """Return the first value of `name` in a flat field list, or None; values are not taken for names."""
-    at = -1
-    try:
-        while True:
-            at = fields.index(name, at + 1)
-            if at % STRIDE == 0:
-                return fields[at + 2]
-    except ValueError:
+def value_of(fields: bytes, name: bytes) -> bytes | None:
+    """Return the first value of `name` (lower case), or None; values are not taken for names."""
+    return value_behind(fields, name + COLON)
+
+
+def value_behind(fields: bytes, start: bytes) -> bytes | None:
+    """Return the value of the first line that begins with `start`, a name in lower case with COLON, or None."""
+    at = fields.find(start)
+    while at > 0 and fields[at - 1] != _LF:  # it stands within another line
+        at = fields.find(start, at + 1)
+    if at < 0:
         return None
+    at += len(start)
+    return fields[at : fields.find(b"\r", at)]
 
 
-def values_of(fields: list[bytes], name: bytes) -> list[bytes]:
-    """Return every value of `name` in a flat field list, in order."""
-    return [fields[at + 2] for at in range(0, len(fields), STRIDE) if fields[at] == name]
+def values_of(fields: bytes, name: bytes) -> list[bytes]:
+    """Return every value of `name` (lower case), in order."""
+    start = name + COLON
+    return [line[len(start) :] for line in fields.split(CRLF) if line.startswith(start)]
 
 
-def without(fields: list[bytes], names: frozenset[bytes]) -> list[bytes]:
-    """Return a flat field list without the fields named; names in lower case."""
-    kept: list[bytes] = []
-    for at in range(0, len(fields), STRIDE):
-        if fields[at] not in names:
-            kept += fields[at : at + STRIDE]
-    return kept
+def without(fields: bytes, names: frozenset[bytes]) -> bytes:
+    """Return the fields without those named; names in lower case."""
+    return b"".join([line + CRLF for line in fields.split(CRLF)[:-1] if line.partition(COLON)[0] not in names])
 
 
-def field(name: bytes, value: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    """Return one field as it stands in a flat field list."""
-    return (name, COLON, value, CRLF)
+def field(name: bytes, value: bytes) -> bytes:
+    """Return one field's line as it stands among others; `name` in lower case."""
+    return b"%b: %b\r\n" % (name, value)
+
+
+def pairs_of(fields: bytes) -> list[tuple[bytes, bytes]]:
+    """Return (name, value) of every field, in order."""
+    return [(name, value) for name, _, value in (line.partition(COLON) for line in fields.split(CRLF)[:-1])]

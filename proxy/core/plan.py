@@ -23,7 +23,7 @@ from proxy.core.decision import (
     Reason,
     Refusal,
 )
-from proxy.core.messages import STRIDE, RequestHead, Saw, value_of
+from proxy.core.messages import RequestHead, Saw, value_behind, value_of
 from proxy.core.paths import is_plain, normal_form, readings
 from proxy.core.phases import RequestKind
 from proxy.core.routes import EntityKey, Params
@@ -136,11 +136,9 @@ def bucket_for(route: RouteRules, head: RequestHead, params: Params, roll: int, 
     component = route.component
     start = 0
     if component.first_header:  # nearly always the one that decides
-        names = head.fields[::STRIDE]
-        if component.first_header in names:
-            value = head.fields[names.index(component.first_header) * STRIDE + 2]
-            if value:
-                return bucket_of(value, component.cohort), 0
+        value = value_behind(head.fields, component.first_header)
+        if value:
+            return bucket_of(value, component.cohort), 0
         start = 1
     if component.takes_entity and not entity and route.entity is not None:
         entity = route.entity.of_path(params) or b""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from proxy.core.assign import Source, source_of
 from proxy.core.decision import NO_FALLBACK, Plan, PlanDefaults, Reason, Refusal, fallback_on
+from proxy.core.messages import COLON
 from proxy.core.phases import RequestKind, eligible, raises_alarm
 from proxy.core.routes import EntityKey, Params, RouteTrie, Template, parse_template
 from proxy.core.rules import Component, Phase, Route, RuleSet, Side, overlay, weight_bp
@@ -54,7 +55,7 @@ class ComponentRules:
         self.sticky: tuple[Source, ...] = tuple(source_of(name) for name in rules.sticky)
         self.takes_entity = "entity" in rules.sticky  # only then the key is cut out of each path
         first = rules.sticky[0] if rules.sticky else ""
-        self.first_header = first.removeprefix(_HEADER).encode() if first.startswith(_HEADER) else b""
+        self.first_header = first.removeprefix(_HEADER).encode() + COLON if first.startswith(_HEADER) else b""
         self.pins = tuple(PinRules(pin.header, pin.values, pin.side) for pin in rules.pin)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from proxy.core.breaker import ERROR, FINE, TRANSPORT, State
 from proxy.core.errors import Failure, Sent, UpstreamError
 from proxy.core.failures import PROXY_STATUS_ERROR, Next, after_failure, status_of
-from proxy.core.messages import AnswerHead, RequestHead, SawAnswer
+from proxy.core.messages import AnswerHead, RequestHead, SawAnswer, value_of
 from proxy.core.phases import RequestKind
 from proxy.core.plan import Planned
 from proxy.gateway.answers import problem
@@ -37,11 +37,11 @@ class Exchange:
     __slots__ = (
         "_added_late", "_again", "_body", "_body_bytes", "_body_done", "_bound", "_client", "_committed", "_endless",
         "_forwarded", "_gateway", "_gone", "_leg", "_line", "_plan", "_planned", "_recorded", "_request", "_started_s",
-        "_status", "_streaming", "_tried_s", "fell_back", "head_only", "request_id", "sending", "upgrade",
+        "_status", "_streaming", "_tried_s", "fell_back", "head_only", "sending", "upgrade",
     )  # fmt: skip
 
     def __init__(
-        self, gateway: Gateway, client: Client, request: RequestHead, planned: Planned, forwarded: bytes, rid: bytes
+        self, gateway: Gateway, client: Client, request: RequestHead, planned: Planned, forwarded: bytes
     ) -> None:
         self._gateway = gateway
         self._client = client
@@ -49,7 +49,6 @@ class Exchange:
         self._planned = planned
         self._plan = planned.plan
         self._forwarded = forwarded  # ready-joined Host, Via, X-Forwarded-*, X-Request-Id
-        self.request_id = rid
         self._leg: Leg = gateway.leg(planned.plan, planned.plan.side)
         self._line: Line | None = None
         self._started_s = self._tried_s = perf_counter()
@@ -289,7 +288,7 @@ class Exchange:
     def _problem(self, status: int, why: str, error: str) -> None:
         """Answer by a problem document."""
         fields, body = problem(status, why, self._gateway.manner.via_name, error)
-        self._client.answer(status, [], fields + self._added(), len(body), [body], True, self.head_only)
+        self._client.answer(status, b"", fields + self._added(), len(body), [body], True, self.head_only)
         self._record(status)
 
     def _commit(self, head: AnswerHead, blocks: list[bytes], complete: bool) -> None:
@@ -298,22 +297,23 @@ class Exchange:
         status = self._status = head.status
         now = perf_counter()
         self._judge(now, ERROR if status >= 500 else FINE)
-        self._endless = head.saw & SawAnswer.STREAM > 0
-        if self._gone:
-            if self._endless and not complete:  # its outcome is known, its end may never come
+        fields = head.fields
+        if head.saw:
+            fields = self._own_fields(head)
+            self._endless = head.saw & SawAnswer.STREAM > 0
+        client = self._client
+        if not self._gone:
+            client.answer(status, fields, self._added(), head.length, blocks, complete, self.head_only)
+        if complete:
+            self._record(status, now)
+        elif self._gone:
+            if self._endless:  # its outcome is known, its end may never come
                 self._let_go()
                 self._record(status)
-        else:
-            fields = head.fields
-            if head.saw:
-                fields = self._own_fields(head)
-            self._client.answer(status, fields, self._added(), head.length, blocks, complete, self.head_only)
-            if not complete and self._client.blocked and self._line is not None:
-                self._line.pause()  # blocked before this answer began, by interim ones
-        if complete:
-            self._record(status)
+        elif client.blocked and self._line is not None:
+            self._line.pause()  # blocked before this answer began, by interim ones
 
-    def _own_fields(self, head: AnswerHead) -> list[bytes]:
+    def _own_fields(self, head: AnswerHead) -> bytes:
         """Return an answer's fields as a client may see them."""
         gateway, fields = self._gateway, head.fields
         if head.saw & SawAnswer.VALIDATOR and self._leg.strips:
@@ -324,10 +324,9 @@ class Exchange:
 
     def _added(self) -> bytes:
         """Return the lines that are added to every answer."""
-        added = self._leg.added
+        leg = self._leg
         bucket = self._planned.bucket
-        if self._gateway.manner.expose:
-            added += b";b%d\r\n" % bucket if bucket >= 0 else CRLF
+        added = b"%b;b%d\r\n" % (leg.added, bucket) if bucket >= 0 and leg.tells_bucket else leg.added_all
         return added + self._added_late if self._added_late else added
 
     # What is recorded
@@ -340,19 +339,19 @@ class Exchange:
         if breaker is not None and breaker.record(now, elapsed_s, fault):
             self._gateway.breakers.changed(leg.component, leg.side)
 
-    def _record(self, status: int) -> None:
-        """Count the exchange and write its line; once."""
+    def _record(self, status: int, now: float = 0.0) -> None:
+        """Count the exchange and write its line, once; `now` if the clock has just been read."""
         if self._recorded:
             return
         self._recorded = True
         if self._bound is not None:
             self._bound.lift()
-        now = perf_counter()
+        now = now or perf_counter()
         elapsed_s = now - self._started_s
         leg = self._leg
         leg.classes[status // 100] += 1
         leg.latency.add(elapsed_s)
-        if leg.budget is not None and self._plan.kind is RequestKind.READ:
+        if leg.budget is not None:
             leg.budget.read(now)
         if self._gateway.manner.access_log:
             self._write_line(status, elapsed_s)
@@ -371,6 +370,6 @@ class Exchange:
                 elapsed_s=elapsed_s,
                 fallback=self.fell_back,
                 client=request.peer,
-                request_id=self.request_id,
+                request_id=value_of(self._forwarded, b"x-request-id") or b"",
             )
         )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from proxy.core.decision import Plan
 from proxy.core.failures import MISSING
 from proxy.core.headers import is_host, loops
-from proxy.core.messages import RequestHead, Saw, value_of, values_of
+from proxy.core.messages import CRLF, RequestHead, Saw, value_of, values_of
 from proxy.core.phases import RequestKind
 from proxy.core.plan import Planned, plan
 from proxy.core.rules import Side
@@ -86,16 +86,15 @@ class Gateway:
                 self._refuse(client, request, 508, "this request has passed here before", "proxy_loop_detected")
                 return None
             if not client.trusted:
-                request.forwarded = []  # nobody may believe it
+                request.forwarded = b""  # nobody may believe it
             if request.saw & Saw.ODD:
                 self.records.alarms.add(("", "underscore_field"))
             if request.method == b"OPTIONS" and not self._forwards(request, client):
                 return None
-        request_id = b"%b%x" % (manner.request_id_prefix, count)
         if client.trusted and request.forwarded:
-            forwarded, request_id = self._believe(request, client, request_id)
+            forwarded = self._believe(request, client, count)
         else:
-            forwarded = forwarded_lines(client, request.host, manner) + b"x-request-id: %b\r\n" % request_id
+            forwarded = b"%b%x\r\n" % (forwarded_lines(client, request.host, manner), count)
         forced = self._forced(request) if request.saw & Saw.FORCE else None
         planned = plan(self.table, request, self.breakers.situations, forced, count)
         decided = planned.plan
@@ -109,7 +108,7 @@ class Gateway:
         kind = Read if decided.kind is RequestKind.READ else Tunnel if decided.kind is RequestKind.TUNNEL else Exchange
         if decided.alarm:
             self.records.alarms.add((decided.component or "", "write_to_readonly"))
-        exchange = kind(self, client, request, planned, forwarded, request_id)
+        exchange = kind(self, client, request, planned, forwarded)
         exchange.begin()
         return exchange
 
@@ -153,7 +152,8 @@ class Gateway:
     def _new_leg(self, decided: Plan, side: Side) -> Leg:
         leg = Leg(decided, side, self.pools[side], self.sides[side])
         leg.breaker = self.breakers.of(decided.component, side)
-        leg.budget = self.breakers.budget_of(decided.component)
+        if decided.kind is RequestKind.READ:
+            leg.budget = self.breakers.budget_of(decided.component)
         leg.classes = self.records.classes_of(decided, side)
         leg.latency = self.records.latency_of(decided, side)
         leg.added = b"via: 1.1 %b\r\n" % self.manner.via_name
@@ -161,6 +161,8 @@ class Gateway:
             if decided.component:
                 leg.added += b"x-banyan-component: %b\r\n" % decided.component.encode()
             leg.added += b"x-banyan-side: %b\r\nx-banyan-plan: %b" % (side.value.encode(), decided.label)
+            leg.tells_bucket = True
+        leg.added_all = leg.added + CRLF if leg.tells_bucket else leg.added
         self._legs[decided, side] = leg
         return leg
 
@@ -175,15 +177,14 @@ class Gateway:
         except ValueError:
             return None
 
-    def _believe(self, request: RequestHead, client: Client, request_id: bytes) -> tuple[bytes, bytes]:
-        """Take from a trusted proxy whom it serves, and under which id."""
+    def _believe(self, request: RequestHead, client: Client, count: int) -> bytes:
+        """Take from a trusted proxy whom it serves, and under which id; return the forwarded lines."""
         said = request.forwarded
         request.peer = client_address(values_of(said, b"x-forwarded-for"), client.address, self.manner.trusted)
-        given = value_of(said, b"x-request-id")
         lines = trusted_lines(request, client, self.manner)
-        if given:
-            return lines, given
-        return lines + b"x-request-id: %b\r\n" % request_id, request_id
+        if value_of(said, b"x-request-id"):
+            return lines
+        return lines + b"x-request-id: %b%x\r\n" % (self.manner.request_id_prefix, count)
 
     def _forwards(self, request: RequestHead, client: Client) -> bool:
         """Max-Forwards (RFC 9110 section 7.6.2): count it down; at 0 the request ends here."""
@@ -193,13 +194,13 @@ class Gateway:
         if int(value) > 0:
             request.fields = replace_field(request.fields, b"max-forwards", b"%d" % (int(value) - 1))
             return True
-        client.answer(204, [], b"via: 1.1 %b\r\n" % self.manner.via_name, 0, [], True)
+        client.answer(204, b"", b"via: 1.1 %b\r\n" % self.manner.via_name, 0, [], True)
         return False
 
     def _refuse(self, client: Client, request: RequestHead, status: int, why: str, error: str) -> None:
         self.records.refused.add(error)
         fields, body = problem(status, why, self.manner.via_name, error)
-        client.answer(status, [], fields, len(body), [body], True, request.method == b"HEAD")
+        client.answer(status, b"", fields, len(body), [body], True, request.method == b"HEAD")
 
     def _turn_away(self, client: Client, request: RequestHead, decided: Plan) -> None:
         """Answer what the plan refuses; no side is asked."""
@@ -209,7 +210,7 @@ class Gateway:
         fields, body = problem(refusal.status, refusal.why, self.manner.via_name, retry_after_s=refusal.retry_after_s)
         if self.manner.expose:
             fields += b"x-banyan-plan: %b\r\n" % decided.label
-        client.answer(refusal.status, [], fields, len(body), [body], True, request.method == b"HEAD")
+        client.answer(refusal.status, b"", fields, len(body), [body], True, request.method == b"HEAD")
 
     def trusts(self, address: bytes) -> bool:
         """Say whether a connection's peer is a trusted proxy."""

@@ -19,8 +19,8 @@ class Leg:
     """One plan on its way to one side."""
 
     __slots__ = (
-        "added", "breaker", "budget", "careful", "classes", "component", "exchange_s", "latency", "manner", "pool",
-        "quick_waits", "side", "strips", "waits",
+        "added", "added_all", "breaker", "budget", "careful", "classes", "component", "exchange_s", "latency", "manner",
+        "pool", "quick_waits", "side", "strips", "tells_bucket", "waits",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, side: Side, pool: Pool, manner: SideManner) -> None:
@@ -35,9 +35,11 @@ class Leg:
         self.waits = _waits(deadlines, deadlines.head_s)
         self.quick_waits = _waits(deadlines, min(deadlines.head_s, deadlines.head_with_fallback_s))
         self.exchange_s = deadlines.exchange_s
-        self.added = b""  # lines of every answer, ready-joined
+        self.added = b""  # lines of every answer, ready-joined; a bucket may follow
+        self.added_all = b""  # the same where there is none
+        self.tells_bucket = False
         self.breaker: Breaker | None = None
-        self.budget: Budget | None = None
+        self.budget: Budget | None = None  # of reads
         self.classes: list[int] = []  # counts by status class
         self.latency: Histogram
 

@@ -11,7 +11,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from proxy.core.headers import VALIDATORS_OF_ANSWER, VALIDATORS_OF_REQUEST
-from proxy.core.messages import COLON, CRLF, STRIDE, UNKNOWN_LENGTH, RequestHead, Saw, value_of, values_of, without
+from proxy.core.messages import CRLF, UNKNOWN_LENGTH, RequestHead, Saw, field, pairs_of, value_of, values_of, without
 from proxy.wire.client import Client
 
 _WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
@@ -63,11 +63,16 @@ def client_address(forwarded_for: list[bytes], peer: bytes, networks: tuple[Netw
 
 
 def forwarded_lines(client: Client, host: bytes, manner: Manner) -> bytes:
-    """Return Host, Via and X-Forwarded-* for a connection's requests to `host`; the same bytes as long as it stays."""
+    """
+    Return Host, Via and X-Forwarded-* for a connection's requests to `host`; the same bytes as long as it stays.
+
+    They end in the middle of X-Request-Id: what is particular to the request follows.
+    """
     if client.forwarded and client.forwarded_host == host:
         return client.forwarded
     client.forwarded_host = host
-    client.forwarded = _forwarded(client.address, host, b"http", host, manner)
+    lines = _forwarded(client.address, host, b"http", host, manner)
+    client.forwarded = lines + b"x-request-id: " + manner.request_id_prefix
     return client.forwarded
 
 
@@ -91,7 +96,7 @@ def trusted_lines(request: RequestHead, client: Client, manner: Manner) -> bytes
         manner,
     )
     rest = without(said, frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")))
-    return lines + b"".join(rest)
+    return lines + rest
 
 
 def request_message(
@@ -108,7 +113,7 @@ def request_message(
         fields = _without_validators(fields)
     if side.replaced:
         fields = without(fields, side.replaced)
-    out = [request.method, b" ", request.target, b" HTTP/1.1\r\n", *fields, lines, side.added]
+    out = [request.method, b" ", request.target, b" HTTP/1.1\r\n", fields, lines, side.added]
     if not request.host:  # an HTTP/1.0 client may leave it out, we may not (RFC 9110 section 7.2)
         out.append(b"host: %b\r\n" % side.authority)
     if request.upgrade:
@@ -126,24 +131,23 @@ def request_message(
     return b"".join(out)
 
 
-def _without_validators(fields: list[bytes]) -> list[bytes]:
+def _without_validators(fields: bytes) -> bytes:
     """Without If-Range a Range would be honoured whatever the entity has become: both go (RFC 9110 section 13.1.5)."""
     names = VALIDATORS_OF_REQUEST
     return without(fields, names | {b"range"} if value_of(fields, b"if-range") is not None else names)
 
 
-def without_validators(fields: list[bytes]) -> list[bytes]:
+def without_validators(fields: bytes) -> bytes:
     """Return an answer's fields without ETag and Last-Modified."""
     return without(fields, VALIDATORS_OF_ANSWER)
 
 
-def own_location(fields: list[bytes], authorities: tuple[bytes, ...], client_base: bytes) -> list[bytes]:
+def own_location(fields: bytes, authorities: tuple[bytes, ...], client_base: bytes) -> bytes:
     """Return fields in which a Location naming a side's own authority names the client's instead."""
-    changed = list(fields)
-    for at in range(0, len(changed), STRIDE):
-        if changed[at] in _LOCATIONS:
-            changed[at + 2] = _to_client(changed[at + 2], authorities, client_base)
-    return changed
+    return b"".join([
+        field(name, _to_client(value, authorities, client_base) if name in _LOCATIONS else value)
+        for name, value in pairs_of(fields)
+    ])  # fmt: skip
 
 
 def _to_client(value: bytes, authorities: tuple[bytes, ...], client_base: bytes) -> bytes:
@@ -155,6 +159,6 @@ def _to_client(value: bytes, authorities: tuple[bytes, ...], client_base: bytes)
     return value
 
 
-def replace_field(fields: list[bytes], name: bytes, value: bytes) -> list[bytes]:
+def replace_field(fields: bytes, name: bytes, value: bytes) -> bytes:
     """Return `fields` with exactly one field `name`."""
-    return [*without(fields, frozenset((name,))), name, COLON, value, CRLF]
+    return without(fields, frozenset((name,))) + field(name, value)

@@ -36,19 +36,19 @@ class Read(Exchange):
         """Send the request as soon as enough of it is there."""
         self._first = None  # a real answer, kept in case that no better one comes
         self._head = None  # of an answer that is held
-        self._held = []
-        self._held_bytes = 0
         super().begin()
 
     def answer(self, line: Line, head: AnswerHead, blocks: list[bytes], complete: bool) -> None:
         """The head of an answer: passed on at once, or held while another one could replace it."""
         if complete:
             self._line = None
-        reason = self._doubt(head)
-        if not reason and (complete or not self._may_stand_in() or not 0 <= head.length <= HELD_BYTES):
+        is_good = (head.status < 400 and not self.fell_back) or not self._doubt(head)
+        if is_good and (complete or not self._may_stand_in() or not 0 <= head.length <= HELD_BYTES):
             self._commit(head, blocks, complete)
             return
         self._head = head
+        self._held = []
+        self._held_bytes = 0
         self._hold(blocks, complete)
 
     def more(self, line: Line, blocks: list[bytes], complete: bool) -> None:
@@ -63,12 +63,14 @@ class Read(Exchange):
     def failed(self, line: Line, error: UpstreamError) -> None:
         """The side gave no usable answer, or not all of one that was held."""
         self._head = None
-        self._held = []
-        self._held_bytes = 0
         super().failed(line, error)
 
     def _may_stand_in(self) -> bool:
-        return self._plan.fallback is not None and not self.fell_back and self._replayable()
+        return (
+            self._plan.fallback is not None
+            and not self.fell_back
+            and (self._body is not None or not self._request.length)
+        )
 
     def _doubt(self, head: AnswerHead) -> str:
         """Say why this answer should not be the client's, if there is a better one; empty when it should."""

@@ -14,9 +14,9 @@ import socket
 import struct
 from typing import TYPE_CHECKING, cast
 
-from proxy.core.messages import UNKNOWN_LENGTH, RequestHead
+from proxy.core.messages import UNKNOWN_LENGTH
 from proxy.wire.chunked import BadChunk, ChunkedDecoder, chunk
-from proxy.wire.heads import Refused, read_request
+from proxy.wire.heads import Refused, RequestReader
 from proxy.wire.partial import PartialHead, too_long
 from proxy.wire.statuses import CONTINUE, STATUS_LINE
 from proxy.wire.wheel import Timed
@@ -31,6 +31,7 @@ LINGER_S = 2.0  # what still comes behind a final answer is read and thrown away
 WRITE_HIGH_BYTES = 262_144
 LAST_CALL_S = 1.0  # an idle keep-alive connection gets this long for one more request when the process drains
 _COUNTED, _CHUNKED, _UNTIL_CLOSE = range(3)  # how the answer under way is framed
+_BODYLESS = (204, 304)
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets the connection
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 
@@ -40,13 +41,14 @@ class Client(asyncio.Protocol, Timed):
 
     __slots__ = (
         "_body_left", "_busy", "_closing", "_decoder", "_ended", "_eof", "_exchange", "_framing", "_front",
-        "_lingering", "_minor", "_partial", "_paused", "_pending", "_tunnel", "_unsent", "_yielding", "address",
-        "blocked", "forwarded", "forwarded_host", "keep_alive", "transport", "trusted",
+        "_lingering", "_minor", "_partial", "_paused", "_pending", "_reader", "_tunnel", "_unsent", "_yielding",
+        "address", "blocked", "forwarded", "forwarded_host", "keep_alive", "transport", "trusted",
     )  # fmt: skip
 
     def __init__(self, front: Front) -> None:
         Timed.__init__(self)
         self._front = front
+        self._reader = RequestReader(front.limits)
         self.transport: asyncio.Transport
         self.address = b""
         self.trusted = False  # whether the peer's word on whom it serves is believed
@@ -219,12 +221,22 @@ class Client(asyncio.Protocol, Timed):
                 return b""
             if end > limits.head_bytes:
                 raise too_long(data, limits)
-            request = read_request(data[:end] if end < len(data) else data, limits)
+            request = self._reader.read(data[:end] if end < len(data) else data)
         except Refused as exc:
             self.refuse(exc, data)
             return b""
-        self._open(request)
-        return data[end:] if end < len(data) else b""
+        rest = data[end:] if end < len(data) else b""
+        self._minor = request.minor
+        self.keep_alive = request.keep_alive
+        if request.length:
+            self._expect_body(request.length)
+        else:
+            self.due = 0
+        self._ended = False
+        exchange = self._front.open(request, self)
+        if not self._ended:  # else it was answered from within `open`
+            self._exchange = exchange
+        return rest
 
     def _wait_for_head(self, data: bytes) -> None:
         """Keep the beginning of a head."""
@@ -233,21 +245,11 @@ class Client(asyncio.Protocol, Timed):
                 self._front.wheel.arm(self, self._front.deadlines.head_s)
             self._partial = PartialHead(data, self._front.limits)
 
-    def _open(self, request: RequestHead) -> None:
-        self._minor = request.minor
-        self.keep_alive = request.keep_alive
-        length = request.length
-        if length:
-            self._body_left = length
-            if length == UNKNOWN_LENGTH:
-                self._decoder = ChunkedDecoder(of_request=True)
-            self._front.wheel.arm(self, self._front.deadlines.body_idle_s)
-        else:
-            self.due = 0
-        self._ended = False
-        exchange = self._front.open(request, self)
-        if not self._ended:  # else it was answered from within `open`
-            self._exchange = exchange
+    def _expect_body(self, length: int) -> None:
+        self._body_left = length
+        if length == UNKNOWN_LENGTH:
+            self._decoder = ChunkedDecoder(of_request=True)
+        self._front.wheel.arm(self, self._front.deadlines.body_idle_s)
 
     def proceed(self) -> None:
         """Tell a client that expects it to go on and send its body."""
@@ -335,7 +337,7 @@ class Client(asyncio.Protocol, Timed):
         self.keep_alive = False
         self._minor = 1
         fields, body = self._front.refusal(refused.status, str(refused), refused.key, self)
-        self.answer(refused.status, [], fields, len(body), [body], True, head_only)
+        self.answer(refused.status, b"", fields, len(body), [body], True, head_only)
 
     def _torn(self, exchange: Exchange, status: int, why: str) -> None:
         """The request's body will never be whole: whoever serves it must not take it for a short one."""
@@ -380,17 +382,24 @@ class Client(asyncio.Protocol, Timed):
     # Answers
 
     def answer(
-        self, status: int, fields: list[bytes], added: bytes, length: int, blocks: list[bytes], complete: bool,
+        self, status: int, fields: bytes, added: bytes, length: int, blocks: list[bytes], complete: bool,
         head_only: bool = False,
     ) -> None:  # fmt: skip
         """
         Send an answer's head and what there is of its body; with `complete` it is all.
 
-        `fields` is a flat list, `added` ready-joined lines. `length` is that of the body, or UNKNOWN_LENGTH: then
+        `fields` and `added` are ready-joined lines. `length` is that of the body, or UNKNOWN_LENGTH: then
         it is framed anew. `head_only` for HEAD: `length` is told, no body follows. 204 and 304 likewise.
         """
-        out = [STATUS_LINE[status], *fields, added]
         keep_alive = self.keep_alive and not self._body_left and not self._front.draining
+        is_bodyless = head_only or status in _BODYLESS
+        if complete and keep_alive and length > 0 and self._minor and not (is_bodyless or self._eof):
+            # Nearly every answer: all of it at once, on a connection that stays.
+            framing = b"content-length: %d\r\n\r\n" % length
+            self.transport.write(b"".join((STATUS_LINE[status], fields, added, framing, *blocks)))
+            self._complete()
+            return
+        out = [STATUS_LINE[status], fields, added]
         if self._eof:
             keep_alive = keep_alive and bool(self._pending or self._busy)  # what was sent before is served
             self._still_there(complete)
@@ -434,16 +443,16 @@ class Client(asyncio.Protocol, Timed):
         if complete:
             self._complete()
 
-    def interim(self, status: int, fields: list[bytes]) -> None:
+    def interim(self, status: int, fields: bytes) -> None:
         """Send a 1xx answer; a 1.0 client never gets one (RFC 9110 section 15.2)."""
         if self._minor:
-            self.transport.write(b"".join([STATUS_LINE[status], *fields, b"\r\n"]))
+            self.transport.write(b"".join((STATUS_LINE[status], fields, b"\r\n")))
 
-    def switch(self, fields: list[bytes], added: bytes, rest: bytes) -> None:
+    def switch(self, fields: bytes, added: bytes, rest: bytes) -> None:
         """Become a tunnel: send the 101, and from now on hand every byte to the exchange."""
         self._tunnel = True
         self.due = 0
-        self.transport.write(b"".join([STATUS_LINE[101], *fields, added, b"\r\n", rest]))
+        self.transport.write(b"".join((STATUS_LINE[101], fields, added, b"\r\n", rest)))
         pending, self._pending = self._pending, b""
         self.resume()
         if pending and self._exchange is not None:
@@ -474,8 +483,15 @@ class Client(asyncio.Protocol, Timed):
             self._linger()  # behind a request that has not ended, nothing can be read as a request
             return
         front = self._front
-        front.wheel.arm(self, LAST_CALL_S if front.draining else front.deadlines.idle_s)
-        self._go_on()
+        if front.draining:
+            front.wheel.arm(self, LAST_CALL_S)
+        else:
+            wheel = front.wheel
+            due = self.due = wheel.tick + front.idle_ticks
+            if not self.slot or due < self.slot:
+                wheel.hold(self, due)
+        if self._pending or self._paused:
+            self._go_on()
 
     def _still_there(self, complete: bool) -> None:
         """An answer that is coming keeps a half-closed client: had it left for good, writing to it would tell."""

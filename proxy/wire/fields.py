@@ -2,8 +2,8 @@
 Header fields read strictly, line by line, each distinct line once.
 
 Most field lines come again and again: on every request of a connection, in every answer of a side. What a line means
-is kept by its bytes in a bounded memo, so that a field costs one dictionary look-up (llhttp with a callback per field
-cost 0.9 µs each, this 0.25). Lines that carry secrets, and long ones, are read anew each time. Pure.
+is kept by its bytes in a bounded memo, so that a field costs one dictionary look-up (llhttp with a callback per
+field cost 0.9 µs each). Lines that carry secrets, and long ones, are read anew each time. Pure.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from proxy.core.headers import (
     CONNECTION,
     HOST,
     LENGTH,
+    PLAIN,
     TRANSFER,
     is_host,
     is_secret,
@@ -22,15 +23,12 @@ from proxy.core.headers import (
     meaning_in_request,
     tokens,
 )
-from proxy.core.messages import COLON, CRLF
 
 MEMO_LINES = 4096
 MEMO_LINE_BYTES = 256
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _ODD_BYTE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5: no CTL but HTAB, so no bare CR, LF or NUL
-
-Flat = tuple[bytes, bytes, bytes, bytes]  # one field as it stands in a flat field list
 
 
 class BadField(Exception):
@@ -39,22 +37,24 @@ class BadField(Exception):
 
 class Field:
     """
-    One field line, understood: what it means (`core.headers`), the field itself, and what its value says.
+    One field line, understood: what it means (`core.headers`), as it is written again, and what its value says.
 
     `number` is the length in bytes of Content-Length, or -1 when that is none; `words` the members of Connection and
     Transfer-Encoding in lower case; `is_good` whether a Host may be forwarded.
     """
 
-    __slots__ = ("flat", "is_good", "meaning", "number", "words")
+    __slots__ = ("is_good", "line", "meaning", "number", "value", "words")
 
-    flat: Flat
+    line: bytes
+    value: bytes
     meaning: int
     number: int
     words: list[bytes]
     is_good: bool
 
     def __init__(self, name: bytes, value: bytes, meaning: int) -> None:
-        self.flat = (name, COLON, value, CRLF)
+        self.line = b"%b: %b\r\n" % (name, value)
+        self.value = value
         self.meaning = meaning
         if meaning < 0:  # else nobody asks
             self.number = body_length(value) if meaning == LENGTH else -1
@@ -63,13 +63,43 @@ class Field:
 
 
 class FieldReader:
-    """Reads the field lines of one kind of message; `known` is its memo, to be asked before `read`."""
+    """
+    Reads the field lines of one kind of message.
+
+    Two memos, to be asked before `read`: `plain` has the lines that nobody looks at, as they are written again; `known`
+    has the others, understood.
+    """
 
     def __init__(self, meaning_of: Callable[[bytes], int]) -> None:
         self._meaning_of = meaning_of
         self._names: dict[bytes, tuple[bytes, int, bool]] = {}  # as they come → lower case, meaning, may be kept
+        self._plain: dict[bytes, bytes] = {}
         self._memo: dict[bytes, Field] = {}
+        self.plain = self._plain.get
         self.known = self._memo.get
+
+    def read_all(self, lines: list[bytes]) -> tuple[bytes, int, list[Field]]:
+        """
+        Return the fields that are passed on, the bits that they leave in `saw`, and the fields for the wire alone.
+
+        `lines` come without their CRLF. Raises BadField.
+        """
+        plain, known = self.plain, self.known
+        written: list[bytes] = []
+        special: list[Field] = []
+        saw = 0
+        for line in lines:
+            again = plain(line)
+            if again is not None:
+                written.append(again)
+                continue
+            field = known(line) or self.read(line)
+            if field.meaning >= 0:
+                written.append(field.line)
+                saw |= field.meaning
+            else:
+                special.append(field)
+        return b"".join(written), saw, special
 
     def read(self, line: bytes) -> Field:
         """Return what a line says, without its CRLF. Raises BadField."""
@@ -79,9 +109,15 @@ class FieldReader:
             raise BadField(f"`{_shown(raw)}` has no value, or one with a control character")
         field = Field(name, value.strip(b" \t"), meaning)
         if may_be_kept and len(line) <= MEMO_LINE_BYTES:
-            if len(self._memo) >= MEMO_LINES:
-                self._memo.clear()  # whoever sends ever new lines costs others a miss, and nobody memory
-            self._memo[line] = field
+            # Whoever sends ever new lines costs others a miss, and nobody memory.
+            if meaning == PLAIN:
+                if len(self._plain) >= MEMO_LINES:
+                    self._plain.clear()
+                self._plain[line] = field.line
+            else:
+                if len(self._memo) >= MEMO_LINES:
+                    self._memo.clear()
+                self._memo[line] = field
         return field
 
     def _read_name(self, raw: bytes, line: bytes) -> tuple[bytes, int, bool]:

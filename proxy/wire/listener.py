@@ -14,7 +14,7 @@ from typing import Protocol
 from proxy.core.limits import ClientDeadlines, WireLimits
 from proxy.core.messages import RequestHead
 from proxy.wire.client import LAST_CALL_S, Client
-from proxy.wire.wheel import Wheel
+from proxy.wire.wheel import Wheel, ticks_of
 
 BACKLOG = 1024
 
@@ -35,6 +35,7 @@ class Front(Protocol):
 
     limits: WireLimits
     deadlines: ClientDeadlines
+    idle_ticks: int  # `deadlines.idle_s`, for every answer
     wheel: Wheel
     draining: bool
 
@@ -91,6 +92,7 @@ class Listener:
         self.wheel = wheel
         self.limits = limits
         self.deadlines = deadlines
+        self.idle_ticks = ticks_of(deadlines.idle_s)
         self.draining = False
         self.clients: set[Client] = set()
         self.accepted = 0

@@ -12,20 +12,22 @@ from contextlib import suppress
 from proxy.core.errors import Failure, Sent, UpstreamError
 from proxy.core.limits import WireLimits
 from proxy.wire.upstream import Line, Receiver, Upstream
-from proxy.wire.wheel import TICK_S, Timed, Wheel
+from proxy.wire.wheel import TICK_S, Timed, Wheel, ticks_of
 
 IDLE_S = 30.0  # an idle connection is closed after this, before most servers close theirs
+IDLE_TICKS = ticks_of(IDLE_S)
 JUST_USED_S = 1.0  # a write takes an idle connection only if it was in use this recently (RFC 9110 section 9.2.2)
 
 
 class Waits:
     """How long a side may take, in seconds: to accept a connection, to send a head, between two bytes."""
 
-    __slots__ = ("connect_s", "head_s", "idle_s")
+    __slots__ = ("connect_s", "head_s", "head_ticks", "idle_s")
 
     def __init__(self, connect_s: float, head_s: float, idle_s: float) -> None:
         self.connect_s = connect_s
         self.head_s = head_s
+        self.head_ticks = ticks_of(head_s)
         self.idle_s = idle_s
 
 
@@ -81,8 +83,11 @@ class Pool:
 
     def give_back(self, line: Upstream) -> None:
         """Take back a connection that is clean and idle."""
-        line.since = self.wheel.tick
-        self.wheel.arm(line, IDLE_S)
+        wheel = self.wheel
+        line.since = wheel.tick
+        due = line.due = wheel.tick + IDLE_TICKS
+        if not line.slot or due < line.slot:
+            wheel.hold(line, due)
         self._idle.append(line)
 
     def drop(self, line: Upstream) -> None:

@@ -18,7 +18,7 @@ from proxy.core.errors import Failure, Sent, UpstreamError
 from proxy.core.limits import WireLimits
 from proxy.core.messages import UNKNOWN_LENGTH, AnswerHead, SawAnswer
 from proxy.wire.chunked import BadChunk, ChunkedDecoder, chunk
-from proxy.wire.heads import BadAnswer, read_answer
+from proxy.wire.heads import AnswerReader, BadAnswer
 from proxy.wire.wheel import Timed
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ class Upstream(asyncio.Protocol, Timed):
     """One connection to a side. Idle in its pool, or carrying one message of one receiver, or a tunnel."""
 
     __slots__ = (
-        "_decoder", "_eof", "_failing", "_head", "_held", "_interims", "_left", "_limits", "_resting", "_searched",
-        "_streaming", "_tunnel", "blocked", "paused", "pool", "receiver", "served", "since", "stirs",
+        "_decoder", "_eof", "_failing", "_head", "_held", "_interims", "_left", "_limits", "_reader", "_resting",
+        "_searched", "_streaming", "_tunnel", "blocked", "paused", "pool", "receiver", "served", "since", "stirs",
         "transport", "waits",
     )  # fmt: skip
 
@@ -78,6 +78,7 @@ class Upstream(asyncio.Protocol, Timed):
         Timed.__init__(self)
         self.pool = pool
         self._limits = limits
+        self._reader = AnswerReader(limits)
         self.transport: asyncio.Transport
         self.receiver: Receiver | None = None
         self._held: bytes | bytearray = b""  # a head that has not come whole
@@ -190,7 +191,10 @@ class Upstream(asyncio.Protocol, Timed):
         self._streaming = receiver.sending
         self.waits = waits
         self._interims = 0
-        self.pool.wheel.arm(self, waits.head_s)
+        wheel = self.pool.wheel
+        due = self.due = wheel.tick + waits.head_ticks
+        if not self.slot or due < self.slot:
+            wheel.hold(self, due)
         self.transport.write(message)
 
     # What the receiver calls (Line)
@@ -265,7 +269,12 @@ class Upstream(asyncio.Protocol, Timed):
         try:
             if end > self._limits.head_bytes:
                 raise BadAnswer(f"a head of more than {self._limits.head_bytes} bytes")
-            head = read_answer(data[:end] if end < len(data) else data, self._limits)
+            head = self._reader.read(data[:end] if end < len(data) else data)
+            if head.length == len(data) - end and head.is_ordinary() and not receiver.head_only:
+                # Nearly every answer: in one piece, and nothing behind it.
+                self._leave(head, rest=False)
+                receiver.answer(self, head, [data[end:]], True)
+                return
             if head.status < 200:
                 self._on_interim(receiver, head, data[end:])
                 return
@@ -331,7 +340,8 @@ class Upstream(asyncio.Protocol, Timed):
             if self.receiver is receiver:
                 self._fail(Failure.RESET, self._failing)
         elif complete:
-            self._leave(rest)
+            assert self._head is not None
+            self._leave(self._head, rest)
             receiver.more(self, blocks, True)
         else:
             self.pool.wheel.arm(self, self.waits.idle_s)
@@ -364,13 +374,11 @@ class Upstream(asyncio.Protocol, Timed):
     def _end(self, receiver: Receiver, blocks: list[bytes], rest: bool, bodyless: bool = False) -> None:
         head = self._head
         assert head is not None
-        self._leave(rest, bodyless)
+        self._leave(head, rest, bodyless)
         receiver.answer(self, head, blocks, True)
 
-    def _leave(self, rest: bool, bodyless: bool = False) -> None:
+    def _leave(self, head: AnswerHead, rest: bool, bodyless: bool = False) -> None:
         """Part from the receiver: back into the pool if nothing is doubtful, else closed."""
-        head = self._head
-        assert head is not None
         self.receiver = None
         self._head = None
         self._decoder = None

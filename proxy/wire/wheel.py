@@ -1,7 +1,8 @@
 """
 The deadlines of a process on one wheel, turned every 100 ms.
 
-Hot: setting a deadline is two attribute writes; `call_later` and its cancel cost 1.3 µs per exchange. A deadline fires
+Hot: setting a deadline is two attribute writes; `call_later` and its cancel cost 1.3 µs per exchange. What every
+exchange sets, its connections set by themselves, as `arm` does, from ticks counted once (`ticks_of`). A deadline fires
 up to one tick late, and early only by what the loop lags. The wheel knows connections by `Timed` only.
 """
 
@@ -14,6 +15,14 @@ from time import monotonic
 TICK_S = 0.1
 HORIZON_TICKS = 50  # what is due later is looked at every 5 s: so a closed connection is not kept until its deadline
 STALL_S = 0.3  # time in which the whole loop stood still for longer than this counts for no deadline
+
+
+NEVER_TICKS = 1 << 60
+
+
+def ticks_of(after_s: float) -> int:
+    """Return how many ticks from now a deadline is due: whole ones, and what is left of this one; 0 s means never."""
+    return int(after_s * 10 + 0.999) + 1 if after_s > 0 else NEVER_TICKS
 
 
 class Timed:
@@ -51,12 +60,13 @@ class Wheel:
         if after_s <= 0:
             timed.due = 0
             return
-        due = timed.due = self.tick + int(after_s * 10 + 0.999) + 1  # whole ticks, and what is left of this one
+        due = timed.due = self.tick + ticks_of(after_s)
         slot = timed.slot
         if not slot or due < slot:
-            self._hold(timed, due)
+            self.hold(timed, due)
 
-    def _hold(self, timed: Timed, due: int) -> None:
+    def hold(self, timed: Timed, due: int) -> None:
+        """Take `timed` into the slot of its new deadline, because it is in none, or in a later one."""
         slot = timed.slot = min(due, self.tick + HORIZON_TICKS)
         held = self._slots.get(slot)
         if held is None:
@@ -88,7 +98,7 @@ class Wheel:
         if not due:
             return
         if due > self.tick:
-            self._hold(timed, due)
+            self.hold(timed, due)
             return
         timed.due = 0
         timed.on_deadline()

@@ -37,7 +37,7 @@ def head(
     method: str, path: str, *, upgrade: str = "", saw: int = 0, peer: str = "10.0.0.1", **fields: str
 ) -> RequestHead:
     """Return the head of a request; `x_user_id="7"` is the field `x-user-id: 7`."""
-    flat = [item for name, value in fields.items() for item in field(name.replace("_", "-").encode(), value.encode())]
+    flat = b"".join(field(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items())
     made = RequestHead(method.encode(), path.encode(), flat, host=b"shop.test", peer=peer.encode())
     made.upgrade = upgrade.encode()
     made.saw = saw

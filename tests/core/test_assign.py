@@ -12,7 +12,7 @@ from proxy.core.messages import RequestHead, field
 
 
 def head(*fields: tuple[str, str], peer: str = "10.0.0.1") -> RequestHead:
-    flat = [item for name, value in fields for item in field(name.encode(), value.encode())]
+    flat = b"".join(field(name.encode(), value.encode()) for name, value in fields)
     return RequestHead(b"GET", b"/", flat, peer=peer.encode())
 
 

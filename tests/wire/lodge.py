@@ -55,11 +55,11 @@ class Guest:
 
     def answer(self, body: bytes = b"ok", status: int = 200, *, head_only: bool = False) -> None:
         self.answered = True
-        self.client.answer(status, [], b"", len(body), [body] if body else [], True, head_only)
+        self.client.answer(status, b"", b"", len(body), [body] if body else [], True, head_only)
 
     def begin(self, *blocks: bytes, length: int = -1) -> None:
         self.answered = True
-        self.client.answer(200, [*head_field(b"x", b"y")], b"", length, list(blocks), False)
+        self.client.answer(200, head_field(b"x", b"y"), b"", length, list(blocks), False)
 
 
 @dataclass

@@ -76,7 +76,7 @@ async def test_an_answer_that_comes_in_parts(request_head, length, blocks, expec
     ],
 )
 async def test_an_answer_that_is_complete(status, length, head_only, blocks, expected):
-    async with door(lambda guest: guest.client.answer(status, [], b"", length, blocks, True, head_only)) as opened:
+    async with door(lambda guest: guest.client.answer(status, b"", b"", length, blocks, True, head_only)) as opened:
         client = await opened.connect()
         await client.send(GET)
         client.writer.write_eof()
@@ -92,7 +92,7 @@ async def test_interim_answers_are_not_for_1_0_clients():
             client = await opened.connect()
             await client.send(head)
             guest = await guest_of(opened)
-            guest.client.interim(103, [*field(b"link", b"</a>")])
+            guest.client.interim(103, field(b"link", b"</a>"))
             guest.answer()
 
             first = await client.answer()
@@ -553,7 +553,7 @@ async def test_a_tunnel_hands_on_every_byte_from_the_switch_on():
         client = await opened.connect()
         await client.send(GET + b"early")
         guest = await guest_of(opened)
-        guest.client.switch([*field(b"x", b"y")], b"upgrade: t\r\n", b"first")
+        guest.client.switch(field(b"x", b"y"), b"upgrade: t\r\n", b"first")
         answer = await client.answer()
         assert (answer.status, answer.value(b"upgrade")) == (101, b"t")
         assert await client.reader.readexactly(5) == b"first"
@@ -580,7 +580,7 @@ async def test_the_end_of_a_client_before_the_switch_is_handed_on_behind_it():
         client.writer.write_eof()
         guest = await guest_of(opened)
         await until(lambda: opened.client._eof)
-        guest.client.switch([], b"", b"")
+        guest.client.switch(b"", b"", b"")
         assert (guest.received, guest.ended) == (b"early", True)
 
 
@@ -589,7 +589,7 @@ async def test_a_half_closed_tunnel_that_was_blocked_once_has_no_deadline():
         reader, writer = await asyncio.open_connection("127.0.0.1", opened.port, limit=1024)
         writer.write(GET)
         guest = await guest_of(opened)
-        guest.client.switch([], b"", b"")
+        guest.client.switch(b"", b"", b"")
         writer.write_eof()
         await until(lambda: guest.ended)
         guest.client.tunnel(b"x" * (16 << 20))
@@ -611,7 +611,7 @@ async def test_a_closed_tunnel_that_is_not_read_is_cut_in_the_end():
         _, writer = await asyncio.open_connection("127.0.0.1", opened.port, limit=1024)
         writer.write(GET)
         guest = await guest_of(opened)
-        guest.client.switch([], b"", b"")
+        guest.client.switch(b"", b"", b"")
         guest.client.tunnel(b"x" * (16 << 20))
         guest.client.tunnel_close()
         opened.pass_s(59)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.limits import WireLimits
-from proxy.core.messages import UNKNOWN_LENGTH, Saw, SawAnswer
-from proxy.wire.heads import METHODS, BadAnswer, Refused, read_answer, read_request
+from proxy.core.messages import UNKNOWN_LENGTH, AnswerHead, RequestHead, Saw, SawAnswer, pairs_of
+from proxy.wire.heads import METHODS, AnswerReader, BadAnswer, Refused, RequestReader, read_answer, read_request
 from tests.wire import grammar
 
 LIMITS = WireLimits()
@@ -33,11 +35,6 @@ def status_of(head: bytes, limits: WireLimits = LIMITS) -> int:
     return 0
 
 
-def pairs(fields: list[bytes]) -> list[tuple[bytes, bytes]]:
-    assert fields[1::4] == [b": "] * (len(fields) // 4) and fields[3::4] == [b"\r\n"] * (len(fields) // 4)
-    return list(zip(fields[::4], fields[2::4], strict=True))
-
-
 def test_a_request_as_it_is_read():
     head = request_of(
         b"ACCEPT:*/*", b"X-Empty:", b"X-Padded: \t a b \t", b"Content-Length: 007", b"X-\xc3: no".replace(b"\xc3", b"y")
@@ -45,7 +42,7 @@ def test_a_request_as_it_is_read():
     request = read_request(head.replace(b"GET / ", b"PUT /a/b?c=%20&d ", 1), LIMITS)
 
     assert (request.method, request.target, request.path, request.host) == (b"PUT", b"/a/b?c=%20&d", b"/a/b", b"a")
-    assert pairs(request.fields) == [(b"accept", b"*/*"), (b"x-empty", b""), (b"x-padded", b"a b"), (b"x-y", b"no")]
+    assert pairs_of(request.fields) == [(b"accept", b"*/*"), (b"x-empty", b""), (b"x-padded", b"a b"), (b"x-y", b"no")]
     assert (request.length, request.minor, request.keep_alive, request.upgrade, request.saw) == (7, 1, True, b"", 0)
 
 
@@ -263,15 +260,15 @@ def test_what_lives_for_one_hop_is_gone_and_what_connection_names_too():
         LIMITS,
     )  # fmt: skip
 
-    assert pairs(request.fields) == [(b"x-even", b"2")]
+    assert pairs_of(request.fields) == [(b"x-even", b"2")]
     assert request.saw == Saw.ODD
 
 
 def test_what_only_a_trusted_peer_may_say_is_kept_apart():
     request = read_request(request_of(b"X-Forwarded-For: 1.2.3.4", b"Forwarded: for=x", b"X-Request-Id: i"), LIMITS)
 
-    assert request.fields == []
-    assert pairs(request.forwarded) == [
+    assert request.fields == b""
+    assert pairs_of(request.forwarded) == [
         (b"x-forwarded-for", b"1.2.3.4"),
         (b"forwarded", b"for=x"),
         (b"x-request-id", b"i"),
@@ -294,7 +291,7 @@ def test_which_protocol_is_asked_for(upgrade, asked):
     head = request_of(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: " + upgrade, b"HTTP2-Settings: AA")
     request = read_request(head, LIMITS)
 
-    assert (request.upgrade, request.fields) == (asked, [])
+    assert (request.upgrade, request.fields) == (asked, b"")
 
 
 @pytest.mark.parametrize(
@@ -333,7 +330,7 @@ def test_an_answer_as_it_is_read():
     answer = read_answer(answer_of(b"ETag: x", b"Location: /", b"X-Padded:  a ", b"Content-Length: 5"), LIMITS)
 
     assert (answer.status, answer.length, answer.minor, answer.keep_alive) == (200, 5, 1, True)
-    assert pairs(answer.fields) == [(b"etag", b"x"), (b"location", b"/"), (b"x-padded", b"a")]
+    assert pairs_of(answer.fields) == [(b"etag", b"x"), (b"location", b"/"), (b"x-padded", b"a")]
     assert answer.saw == SawAnswer.VALIDATOR | SawAnswer.LOCATION
 
 
@@ -394,7 +391,7 @@ def test_what_an_answer_says_of_its_connection():
     assert not read_answer(answer_of(b"Connection: keep-alive, Close"), LIMITS).keep_alive
     assert not read_answer(answer_of(line=b"HTTP/1.0 200 OK"), LIMITS).keep_alive
     named = read_answer(answer_of(b"X-Inner: 1", b"Connection: X-Inner", b"Keep-Alive: 5", b"X-Outer: 2"), LIMITS)
-    assert pairs(named.fields) == [(b"x-outer", b"2")]
+    assert pairs_of(named.fields) == [(b"x-outer", b"2")]
 
 
 def test_two_upgrades_in_one_answer_are_no_protocol_that_was_asked_for():
@@ -451,7 +448,7 @@ def test_a_request_that_is_taken_is_well_formed_and_means_the_same_to_a_stricter
     assert target.lower().startswith((b"http://", b"https://")) or request.target == target
     assert request.length == grammar.length_of(other, request.minor)
     assert len(other.values(b"host")) == 1 or not request.minor
-    passed = pairs(request.fields)
+    passed = pairs_of(request.fields)
     assert [each for each in other.fields if each in passed] == passed
     assert not {name for name, _ in passed} & {b"host", b"content-length", b"transfer-encoding", b"connection"}
 
@@ -471,5 +468,45 @@ def test_an_answer_that_is_taken_is_well_formed_and_means_the_same_to_a_stricter
     chunked = bool(answer.saw & SawAnswer.CHUNKED)
     assert chunked == (length == -1)
     assert chunked or not other.values(b"content-length") or answer.length == length
-    passed = pairs(answer.fields)
+    passed = pairs_of(answer.fields)
     assert [each for each in other.fields if each in passed] == passed
+
+
+# What a connection remembers of its last head changes nothing.
+
+
+def told(read: Callable[[bytes], RequestHead | AnswerHead], head: bytes) -> object:
+    try:
+        found = read(head)
+    except (Refused, BadAnswer) as exc:
+        return type(exc), str(exc)
+    return {name: getattr(found, name) for name in type(found).__slots__}
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(mutated(REQUESTS) | st.sampled_from(REQUESTS), min_size=2, max_size=5), st.data())
+def test_a_reader_of_requests_reads_each_as_if_it_were_the_first(heads, data):
+    reader = RequestReader(LIMITS)
+    for head in [*heads, *heads[::-1]]:
+        line, _, fields = data.draw(st.sampled_from(heads)).partition(b"\r\n")
+        own_line, _, own_fields = head.partition(b"\r\n")
+        for each in (head, head, line + b"\r\n" + own_fields, own_line + b"\r\n" + fields):
+            assert told(reader.read, each) == told(lambda raw: read_request(raw, LIMITS), each)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(mutated(ANSWERS) | st.sampled_from(ANSWERS), min_size=2, max_size=5))
+def test_a_reader_of_answers_reads_each_as_if_it_were_the_first(heads):
+    reader = AnswerReader(LIMITS)
+    for head in [*heads, *heads[::-1]]:
+        for _ in range(2):
+            assert told(reader.read, head) == told(lambda raw: read_answer(raw, LIMITS), head)
+
+
+def test_what_the_gateway_makes_of_a_request_does_not_stay_for_the_next_one():
+    reader, head = RequestReader(LIMITS), request_of(b"Max-Forwards: 3", line=b"OPTIONS / HTTP/1.1")
+    first = reader.read(head)
+    first.fields, first.host, first.saw, first.peer = b"max-forwards: 2\r\n", b"b", 8, b"1.2.3.4"
+
+    again = reader.read(head)
+    assert (again.fields, again.host, again.saw, again.peer) == (b"max-forwards: 3\r\n", b"a", 0, b"")

@@ -132,7 +132,7 @@ async def test_a_drain_waits_for_uploads_and_tunnels_and_cuts_them_in_the_end():
         await whole.send(CHUNKED + b"2\r\nhe\r\n")
         await until(lambda: len(opened.guests) == 3)
         uploading, tunnelling, ending = opened.guests
-        tunnelling.client.switch([], b"", b"")
+        tunnelling.client.switch(b"", b"", b"")
         draining = asyncio.ensure_future(opened.listener.drain(0.5))
         await whole.send(b"3\r\nllo\r\n0\r\n\r\n")
         await until(lambda: ending.ended)
