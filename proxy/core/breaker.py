@@ -28,6 +28,9 @@ class State(StrEnum):
     HALF_OPEN = "half_open"
 
 
+_CLOSED = State.CLOSED  # looking a member up costs more than a comparison
+
+
 class Cause(StrEnum):
     """Why a breaker opened."""
 
@@ -121,7 +124,7 @@ class Breaker:
         if fault or elapsed_s > self._slow_s:
             return self._record_bad(now, fault, elapsed_s > self._slow_s)
         self._streak = 0
-        return False if self.state is State.CLOSED else self._probed(now)
+        return False if self.state is _CLOSED else self._probed(now)
 
     def admit(self, now: float) -> bool:
         """Count one request that goes to the half-open side; when enough are out, the next ones avoid it."""

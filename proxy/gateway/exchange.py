@@ -28,7 +28,7 @@ from proxy.wire.upstream import Line, Upstream
 if TYPE_CHECKING:
     from proxy.gateway.gateway import Gateway
 
-CRLF = b"\r\n"
+_CLOSED = State.CLOSED  # looking a member up costs more than a comparison
 
 
 class Exchange:
@@ -49,7 +49,7 @@ class Exchange:
         self._planned = planned
         self._plan = planned.plan
         self._forwarded = forwarded  # ready-joined Host, Via, X-Forwarded-*, X-Request-Id
-        self._leg: Leg = gateway.leg(planned.plan, planned.plan.side)
+        self._leg: Leg = gateway.leg(planned.plan)
         self._line: Line | None = None
         self._started_s = self._tried_s = perf_counter()
         self._status = 0
@@ -172,7 +172,7 @@ class Exchange:
     def _send(self, fresh: bool = False) -> None:
         leg = self._leg
         breaker = leg.breaker
-        if breaker is not None and breaker.state is not State.CLOSED and breaker.admit(self._tried_s):
+        if breaker is not None and breaker.state is not _CLOSED and breaker.admit(self._tried_s):
             self._gateway.breakers.admitted()
         kept = self._body or []
         length = self._body_bytes
@@ -199,7 +199,7 @@ class Exchange:
             return
         planned = self._planned = self._gateway.plan_again(self._request, entity)
         self._plan = planned.plan
-        self._leg = self._gateway.leg(planned.plan, planned.plan.side)
+        self._leg = self._gateway.leg(planned.plan)
 
     def _keep_only_if_unsent(self) -> None:
         """Give up what is too long to be kept, once some of it was sent; until then it is held back anyway."""

@@ -63,7 +63,8 @@ class Gateway:
         self.authorities = tuple(side.authority for side in sides.values())
         self.breakers = Breakers(tell)
         self.records = Records(manner.access_log)
-        self._legs: dict[tuple[Plan, Side], Leg] = {}
+        self._legs: dict[Plan, Leg] = {}  # to the side that was planned
+        self._other_legs: dict[Plan, Leg] = {}  # to the one that stands in
         self._count = 0
         self.follow(table, {}, store_lost=True)
 
@@ -71,6 +72,7 @@ class Gateway:
         """Plan by other rules, emergencies or standing of the store from the next request on; one assignment."""
         if table is not self.table:
             self._legs = {}
+            self._other_legs = {}
         self.breakers.follow(table, emergencies, store_lost)
         self.table = table
 
@@ -120,10 +122,19 @@ class Gateway:
 
     # What exchanges call
 
-    def leg(self, decided: Plan, side: Side) -> Leg:
-        """Return the leg of a plan to `side`; the same one for all its requests."""
-        leg = self._legs.get((decided, side))
-        return self._new_leg(decided, side) if leg is None else leg
+    def leg(self, decided: Plan) -> Leg:
+        """Return the leg of a plan to its side; the same one for all its requests."""
+        leg = self._legs.get(decided)
+        if leg is None:
+            leg = self._legs[decided] = self._new_leg(decided, decided.side)
+        return leg
+
+    def other_leg(self, decided: Plan) -> Leg:
+        """Return the leg of a plan to the side that stands in."""
+        leg = self._other_legs.get(decided)
+        if leg is None:
+            leg = self._other_legs[decided] = self._new_leg(decided, decided.side.other)
+        return leg
 
     def fell_back(self, decided: Plan, failed: Side, reason: str) -> None:
         """Count a read that is sent to the other side; a spent budget opens the breaker of the side that failed."""
@@ -163,7 +174,6 @@ class Gateway:
             leg.added += b"x-banyan-side: %b\r\nx-banyan-plan: %b" % (side.value.encode(), decided.label)
             leg.tells_bucket = True
         leg.added_all = leg.added + CRLF if leg.tells_bucket else leg.added
-        self._legs[decided, side] = leg
         return leg
 
     def _forced(self, request: RequestHead) -> Side | None:

@@ -116,7 +116,7 @@ class Read(Exchange):
         failed = self._leg.side
         self.fell_back = reason
         self._again = False
-        self._leg = gateway.leg(self._plan, failed.other)
+        self._leg = gateway.other_leg(self._plan)
         self._tried_s = perf_counter()
         gateway.fell_back(self._plan, failed, reason)
         detail = f"{failed.value} was planned and failed: {reason}"
