@@ -28,6 +28,7 @@ from proxy.wire.upstream import Line, Upstream
 if TYPE_CHECKING:
     from proxy.gateway.gateway import Gateway
 
+HEARD_BYTES = 65_536  # an answer for a client that left is heard to its end up to this: its connection is kept
 _CLOSED = State.CLOSED  # looking a member up costs more than a comparison
 
 
@@ -35,7 +36,7 @@ class Exchange:
     """Serves one request of `client`; ends with exactly one answer, one visible abort, or a client that left."""
 
     __slots__ = (
-        "_added_late", "_again", "_body", "_body_bytes", "_body_done", "_bound", "_client", "_committed", "_endless",
+        "_added_late", "_again", "_body", "_body_bytes", "_body_done", "_bound", "_client", "_committed",
         "_forwarded", "_gateway", "_gone", "_leg", "_line", "_plan", "_planned", "_recorded", "_request", "_started_s",
         "_status", "_streaming", "_tried_s", "fell_back", "head_only", "sending", "upgrade",
     )  # fmt: skip
@@ -58,7 +59,6 @@ class Exchange:
         self._added_late = b""
         self._bound: Bound | None = None
         self._committed = False  # the head of an answer was passed on
-        self._endless = False  # the answer is a stream of events
         self._recorded = False
         self._gone = False  # the client left
         self._body: list[bytes] | None = None  # what was sent of it, as long as all of it can be sent again
@@ -75,7 +75,7 @@ class Exchange:
         """Send the request as soon as enough of it is there: at once, or when a short body is complete."""
         request, leg = self._request, self._leg
         if leg.exchange_s:
-            self._bound = Bound(self, leg.pool.wheel, leg.exchange_s)
+            self._bound = Bound(self.expired, leg.pool.wheel, leg.exchange_s)
         if not request.length:
             self._send()
             return
@@ -123,7 +123,7 @@ class Exchange:
         """The client left: what was not sent is dropped, a write that was sent is awaited and settled."""
         self._gone = True
         line = self._line
-        is_write = self._plan.kind is RequestKind.WRITE and self._body_done and not self._endless
+        is_write = self._plan.kind is RequestKind.WRITE and self._body_done and not self._committed
         if is_write and line is not None and line.is_sent():
             line.resume()
             return
@@ -249,7 +249,7 @@ class Exchange:
         """Never called: only a tunnel asks to switch protocols."""
         raise AssertionError("a protocol was switched that nobody asked for")
 
-    def failed(self, line: Line, error: UpstreamError) -> None:
+    def failed(self, line: Line | None, error: UpstreamError) -> None:
         """The side gave no usable answer."""
         self._line = None
         self._judge(perf_counter(), TRANSPORT)
@@ -300,14 +300,13 @@ class Exchange:
         fields = head.fields
         if head.saw:
             fields = self._own_fields(head)
-            self._endless = head.saw & SawAnswer.STREAM > 0
         client = self._client
         if not self._gone:
             client.answer(status, fields, self._added(), head.length, blocks, complete, self.head_only)
         if complete:
             self._record(status, now)
         elif self._gone:
-            if self._endless:  # its outcome is known, its end may never come
+            if not 0 <= head.length <= HEARD_BYTES:  # the outcome is known, and the end may never come
                 self._let_go()
                 self._record(status)
         elif client.blocked and self._line is not None:

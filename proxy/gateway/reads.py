@@ -2,7 +2,7 @@
 Reads: exchanges that the other side may answer when the chosen one fails, as long as nothing was passed on.
 
 While another side could stand in, an answer of known length up to 64 KiB is held until it is complete, so that a torn
-one can still be replaced. Hot where nothing fails.
+one can still be replaced; the rest of it has as long as its head had. Hot where nothing fails.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 from time import perf_counter
 
 from proxy.core.breaker import ERROR, FINE
-from proxy.core.errors import UpstreamError
+from proxy.core.errors import Failure, Sent, UpstreamError
 from proxy.core.failures import after_answer
 from proxy.core.messages import AnswerHead, SawAnswer
 from proxy.core.rules import Side
 from proxy.gateway.answers import proxy_status
+from proxy.gateway.bounds import Bound
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.legs import Leg
 from proxy.wire.upstream import Line
@@ -25,12 +26,13 @@ HELD_BYTES = 65_536
 class Read(Exchange):
     """One read; sends it at most once to the other side."""
 
-    __slots__ = ("_first", "_head", "_held", "_held_bytes")
+    __slots__ = ("_first", "_head", "_held", "_held_bound", "_held_bytes")
 
     _first: tuple[AnswerHead, list[bytes], Leg] | None
     _head: AnswerHead | None
     _held: list[bytes]
     _held_bytes: int
+    _held_bound: Bound  # while there is a `_head`
 
     def begin(self) -> None:
         """Send the request as soon as enough of it is there."""
@@ -49,6 +51,8 @@ class Read(Exchange):
         self._head = head
         self._held = []
         self._held_bytes = 0
+        leg = self._leg
+        self._held_bound = Bound(self._held_too_long, leg.pool.wheel, leg.quick_waits.head_s)
         self._hold(blocks, complete)
 
     def more(self, line: Line, blocks: list[bytes], complete: bool) -> None:
@@ -60,10 +64,14 @@ class Read(Exchange):
             self._line = None
         self._hold(blocks, complete)
 
-    def failed(self, line: Line, error: UpstreamError) -> None:
+    def failed(self, line: Line | None, error: UpstreamError) -> None:
         """The side gave no usable answer, or not all of one that was held."""
-        self._head = None
+        self._drop_held()
         super().failed(line, error)
+
+    def _let_go(self) -> None:
+        self._drop_held()
+        super()._let_go()
 
     def _may_stand_in(self) -> bool:
         return (
@@ -95,8 +103,30 @@ class Read(Exchange):
         self._held_bytes += sum(map(len, blocks))
         if not complete and self._held_bytes <= HELD_BYTES and not head.saw & SawAnswer.STREAM:
             return
-        held, self._held, self._head = self._held, [], None
-        self._held_bytes = 0
+        self._pass_on_or_replace(head, complete)
+
+    def _held_too_long(self, after_s: float) -> None:
+        """The rest of an answer that is held has not come in time: as if its head had not."""
+        head = self._head
+        assert head is not None
+        may_replace = Failure.TIMEOUT in self._plan.fallback_on.failures
+        if self._doubt(head) or not may_replace or not self._may_stand_in():
+            self._pass_on_or_replace(head, False)
+            return
+        self._let_go()
+        detail = f"no complete answer within {after_s:g} s"
+        self.failed(None, UpstreamError(self._leg.pool.name, Failure.TIMEOUT, Sent.COMPLETE, detail))
+
+    def _drop_held(self) -> None:
+        if self._head is not None:
+            self._held_bound.lift()
+            self._head = None
+            self._held = []
+
+    def _pass_on_or_replace(self, head: AnswerHead, complete: bool) -> None:
+        """Decide about an answer of which all was held that ever will be."""
+        held = self._held
+        self._drop_held()
         reason = self._doubt(head)
         if not reason:
             self._commit(head, held, complete)

@@ -62,7 +62,7 @@ class Tunnel(Exchange):
             self._client.tunnel_end()
             self._ended()
 
-    def failed(self, line: Line, error: UpstreamError) -> None:
+    def failed(self, line: Line | None, error: UpstreamError) -> None:
         """The side's connection is gone."""
         if self._status != 101:
             super().failed(line, error)

@@ -24,7 +24,6 @@ from proxy.wire.wheel import Timed
 if TYPE_CHECKING:
     from proxy.wire.pool import Pool, Waits
 
-REST_S = 0.2
 INTERIM_LIMIT = 16  # 1xx answers before the real one; more is a side gone mad
 _CHUNKED = -1  # in `_left`: a decoder tells the end
 _UNTIL_CLOSE = -2  # in `_left`: the end of the connection is the end of the body
@@ -69,7 +68,7 @@ class Upstream(asyncio.Protocol, Timed):
     """One connection to a side. Idle in its pool, or carrying one message of one receiver, or a tunnel."""
 
     __slots__ = (
-        "_decoder", "_eof", "_failing", "_head", "_held", "_interims", "_left", "_limits", "_reader", "_resting",
+        "_decoder", "_eof", "_failing", "_head", "_held", "_interims", "_left", "_limits", "_reader",
         "_searched", "_streaming", "_tunnel", "blocked", "paused", "pool", "receiver", "served", "since", "stirs",
         "transport", "waits",
     )  # fmt: skip
@@ -89,7 +88,6 @@ class Upstream(asyncio.Protocol, Timed):
         self._streaming = 0
         self._tunnel = False
         self._eof = False
-        self._resting = False  # left by its receiver, but not yet trusted with another
         self._interims = 0
         self._failing = ""
         self.paused = False
@@ -170,11 +168,7 @@ class Upstream(asyncio.Protocol, Timed):
 
     def on_deadline(self) -> None:
         if self.receiver is None:
-            if self._resting and not self.stirs(0):
-                self._resting = False
-                self.pool.give_back(self)
-            else:
-                self.pool.drop(self)
+            self.pool.drop(self)
         elif self.paused or (self._streaming and not self.blocked):
             # Not the side's fault: the client is slow, and its own deadlines see to it.
             self.pool.wheel.arm(self, self.waits.idle_s)
@@ -387,10 +381,9 @@ class Upstream(asyncio.Protocol, Timed):
         if rest or not head.keep_alive or self._streaming or self.paused or self.blocked:
             self.pool.drop(self)
         elif bodyless and (head.length > 0 or head.saw & SawAnswer.CHUNKED):
-            # Some applications send the body that HEAD or 304 must not have, a little later: it would be the next
-            # client's answer. So the connection has to be silent for a while first.
-            self._resting = True
-            self.pool.wheel.arm(self, REST_S)
+            # Some applications send the body that HEAD or 304 must not have, some time later: it would be the next
+            # client's answer, and no waiting makes sure that it does not come.
+            self.pool.drop(self)
         else:
             self.pool.give_back(self)
 

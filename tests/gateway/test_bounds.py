@@ -33,8 +33,8 @@ def test_a_bound_tells_once_unless_it_is_lifted():
     clock = Clock()
     wheel = Wheel(clock)
     kept, lifted = Told(), Told()
-    Bound(kept, wheel, 5)
-    Bound(lifted, wheel, 5).lift()
+    Bound(kept.expired, wheel, 5)
+    Bound(lifted.expired, wheel, 5).lift()
     for now in (4.9, 5.3, 20):
         clock.now = now
         wheel.turn()

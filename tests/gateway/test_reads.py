@@ -386,9 +386,16 @@ async def test_head_falls_back_like_get_and_its_answers_have_no_body():
         assert (await client.answer()).body == b"ok"
 
 
-async def test_an_answer_that_is_held_and_stands_still_is_replaced():
+@pytest.mark.parametrize(("status", "reason"), [(200, b"timeout"), (500, b"status")])
+@pytest.mark.parametrize("dribbles", [False, True])
+async def test_an_answer_that_is_held_and_takes_too_long_is_replaced(status, reason, dribbles):
+    """`head_with_fallback_s` for the rest of it, too; another byte now and then does not prolong that."""
+    go_on = asyncio.Event()
+
     async def still(exchange: Exchange) -> None:
-        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        await exchange.send(b"HTTP/1.1 %d X\r\nContent-Length: 10\r\n\r\nhalf" % status)
+        await go_on.wait()
+        await exchange.send(b"x")
         await asyncio.Event().wait()
 
     async with running() as rig:
@@ -396,11 +403,35 @@ async def test_an_answer_that_is_held_and_stands_still_is_replaced():
         client = await rig.connect()
         await client.send(GET)
         (line,) = await until(lambda: [each for each in rig.pools[Side.MODERN]._all if each._head])
-        rig.pass_s(59)
+        rig.pass_s(2.5)
         assert rig.legacy.seen == [] and line.receiver is not None
-        rig.pass_s(1.5)
+        if dribbles:
+            go_on.set()
+            await until(lambda: line._left == 5)
+        rig.pass_s(1)
         answer = await client.answer()
-        assert (answer.body, answer.value(b"x-banyan-fallback")) == (b"ok", b"modern;timeout")
+        assert (answer.status, answer.body, answer.value(b"x-banyan-fallback")) == (200, b"ok", b"modern;" + reason)
+        assert rig.pools[Side.MODERN].connections == 0
+
+
+async def test_a_slow_answer_that_may_not_fall_back_for_its_time_is_passed_on():
+    go_on = asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        await go_on.wait()
+        await exchange.send(b" whole")
+
+    async with running({**USERS, "fallback": {"on": ["connect", "5xx"]}}) as rig:
+        rig.modern.script = slow
+        client = await rig.connect()
+        await client.send(GET)
+        await until(lambda: [each for each in rig.pools[Side.MODERN]._all if each._head])
+        rig.pass_s(3.5)
+        assert await client.reader.readuntil(b"half")
+        go_on.set()
+        assert await client.reader.readexactly(6) == b" whole"
+        assert rig.legacy.seen == []
 
 
 async def test_a_held_answer_whose_client_leaves_leaves_nothing_behind():

@@ -101,7 +101,7 @@ GOOD_ANSWERS = {
         {b"transfer-encoding": None},
         2,
     ),
-    "81 304 with a length": (b"HTTP/1.1 304 X\r\nContent-Length: 5\r\n\r\n", 304, b"", {b"content-length": b"5"}, 1),
+    "81 304 with a length": (b"HTTP/1.1 304 X\r\nContent-Length: 5\r\n\r\n", 304, b"", {b"content-length": b"5"}, 2),
     "84 100 nobody waits for": (b"HTTP/1.1 100 Continue\r\n\r\n" + ok(b"yes"), 200, b"yes", {}, 1),
     "93 bytes behind": (ok(b"hello") + b"!", 200, b"hello", {}, 2),
     "93 an answer behind": (ok(b"hello") + ok(b"evil"), 200, b"hello", {}, 2),
@@ -162,8 +162,9 @@ async def test_an_answer_that_passes_and_what_it_costs(case, way):
 @WAYS
 async def test_82_an_answer_to_head_has_no_body_whatever_follows(way):
     for data, connections in (
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 1),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 1),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 1),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 2),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 2),
         (ok(b"hello"), 2),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 2),
     ):
