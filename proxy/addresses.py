@@ -68,28 +68,33 @@ def checked_listen(text: str) -> str:
 
 def checked_side_url(text: str) -> str:
     """Return one origin without a slash behind it; paths are forwarded as they came, so a base path has no meaning."""
-    if text.lower().startswith("https://"):
-        raise ValueError("TLS to a side is not built yet; give http://host:port")
-    should = "should be http://host:port" + ("" if "@" in text else f", is {text!r}")  # no password in a log
-    if not text.lower().startswith("http://") or not text.isprintable() or " " in text:
+    should = "should be http(s)://host:port" + ("" if "@" in text else f", is {text!r}")  # no password in a log
+    if not text.lower().startswith(("http://", "https://")) or not text.isprintable() or " " in text:
         raise ValueError(should)
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise ValueError("should be http://host:port, with a port from 1 to 65535") from None
+        raise ValueError("should be http(s)://host:port, with a port from 1 to 65535") from None
     host = parts.hostname or ""
     if "@" in parts.netloc:
         raise ValueError("must not carry a user or password; put an Authorization field under `headers`")
     if "?" in text or "#" in text:
-        raise ValueError("must not carry a query or fragment; give http://host:port")
+        raise ValueError("must not carry a query or fragment; give http(s)://host:port")
     if parts.path not in ("", "/"):
         raise ValueError(
-            f"must not carry a path ({parts.path}): paths are forwarded as they came; give http://host:port"
+            f"must not carry a path ({parts.path}): paths are forwarded as they came; give http(s)://host:port"
         )
     if port == 0 or parts.netloc.endswith(":") or not (_is_address(host, 6) or _is_host(host)):
         raise ValueError(should)
     return text.rstrip("/")
+
+
+def checked_server_name(text: str) -> str:
+    """Return the name or address for which a side's certificate must have been made."""
+    if not (_is_host(text) or _is_address(text)) or text.startswith(".") or "%" in text:
+        raise ValueError(f"should be the name in the side's certificate, such as app.example.net, is {text!r}")
+    return text
 
 
 def checked_side_path(text: str) -> str:

@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from socket import socket
@@ -47,7 +48,9 @@ from proxy.store.rules import RuleStore
 from proxy.store.snapshot import Snapshot
 from proxy.wire.listener import Listener, PortTaken, bound
 from proxy.wire.pool import Pool
+from proxy.wire.tls import Trust
 from proxy.wire.wheel import Wheel
+from proxy.workers.certificates import Certificates
 from proxy.workers.changes import Changes
 from proxy.workers.emergencyfile import EmergencyFile
 from proxy.workers.files import FileFollower, Hooks
@@ -158,10 +161,12 @@ async def running(settings: Settings, log: FilteringBoundLogger, reload: asyncio
             url = embedded.url
         link = Link(url, settings.namespace)
         stack.push_async_callback(link.close)
-        replica = await _built(settings, log, link, reload, stack)
+        asked = Asked(reload, rules=asyncio.Event(), certificates=asyncio.Event())
+        replica = await _built(settings, log, link, asked, stack)
         await stack.enter_async_context(_listening(replica, sockets))
         background = await stack.enter_async_context(Background(log))  # ends first: what it works with still stands
         _spawn(replica, background, settings, log)
+        background.spawn("reload", asked.pass_on)
         if embedded is not None:
             background.spawn("embedded_store", embedded.keep, lambda what: log.warning("embedded_store", what=what))
         gc.collect()
@@ -181,15 +186,17 @@ def _held(key: str, listen: str) -> socket:
 
 
 async def _built(
-    settings: Settings, log: FilteringBoundLogger, link: Link, reload: asyncio.Event, stack: AsyncExitStack
+    settings: Settings, log: FilteringBoundLogger, link: Link, asked: Asked, stack: AsyncExitStack
 ) -> Replica:
     wheel = Wheel()
     limits = WireLimits(**settings.limits.model_dump())
-    pools = {side: _pool(settings, side, wheel, limits) for side in Side}
-    for pool in pools.values():
-        stack.push_async_callback(pool.close)
     replica_id = new_replica_id()
     events = Events(link, log, who=replica_id)
+    certificates = Certificates(events, asked.certificates)
+    pools = {side: _pool(settings, side, wheel, limits) for side in Side}
+    for side, pool in pools.items():
+        stack.push_async_callback(pool.close)
+        pool.tls = _trust(settings, side, certificates)
     fleet = Fleet(link)
     rules = RuleStore(link)
     emergencies = Emergencies(link)
@@ -209,14 +216,17 @@ async def _built(
         rules,
         events,
         hooks=Hooks(held=replica.held_from_store, on_change=replica.files_changed, published=follower.poke),
-        reload=reload,
+        reload=asked.rules,
     )
     timeouts = settings.timeouts
     deadlines = ClientDeadlines(timeouts.client_head_s, timeouts.client_body_idle_s, timeouts.idle_s)
     replica.gateway = gateway
     replica.follower = follower
     replica.files = files
-    replica.listener = Listener(gateway, wheel, limits, deadlines)
+    served = settings.tls.files
+    tls = certificates.keep("tls", served) if served is not None else None
+    replica.listener = Listener(gateway, wheel, limits, deadlines, tls)
+    replica.certificates = certificates
     replica.wheel = wheel
     replica.changes = Changes(rules, emergencies, fleet, settings.live_changes)
     replica.reader = Reader(rules, emergencies, fleet, events)
@@ -231,10 +241,18 @@ def _pool(settings: Settings, side: Side, wheel: Wheel, limits: WireLimits) -> P
 def _side_manner(settings: Settings, side: Side) -> SideManner:
     where = settings.side(side)
     host = f"[{where.host}]" if ":" in where.host else where.host
-    authority = f"{host}:{where.port}" if where.port != 80 else host
+    usual = {"http": 80, "https": 443}[where.scheme]
+    authority = f"{host}:{where.port}" if where.port != usual else host
     added = "".join(f"{name.lower()}: {value}\r\n" for name, value in where.headers.items())
     replaced = frozenset(name.lower().encode() for name in where.headers)
-    return SideManner(authority.lower().encode(), added.encode("latin-1"), replaced)
+    return SideManner(authority.lower().encode(), added.encode("latin-1"), replaced, where.scheme.encode())
+
+
+def _trust(settings: Settings, side: Side, certificates: Certificates) -> Trust | None:
+    where = settings.side(side)
+    if where.files is None:
+        return None
+    return Trust(certificates.keep(f"sides.{side}.tls", where.files), where.server_name)
 
 
 def _manner(settings: Settings, replica_id: str) -> Manner:
@@ -289,6 +307,8 @@ async def _site(app: web.Application, sock: socket, drain_s: float) -> AsyncIter
 def _spawn(replica: Replica, background: Background, settings: Settings, log: FilteringBoundLogger) -> None:
     background.spawn("store", replica.follower.run)
     background.spawn("files", replica.files.run)
+    if replica.certificates is not None:
+        background.spawn("certificates", replica.certificates.run)
     background.spawn("events", replica.events.run)
     background.spawn("heartbeat", replica.fleet.run, replica.heartbeat)
     background.spawn("ticks", _tick, replica)
@@ -296,6 +316,23 @@ def _spawn(replica: Replica, background: Background, settings: Settings, log: Fi
         background.spawn("access_log", replica.records.write_lines)
     if replica.emergency_file is not None:
         background.spawn("emergency_file", replica.emergency_file.run)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A SIGHUP, passed on to each of those who follow files."""
+
+    reload: asyncio.Event
+    rules: asyncio.Event
+    certificates: asyncio.Event
+
+    async def pass_on(self) -> None:
+        """Wake them all, each time."""
+        while True:
+            await self.reload.wait()
+            self.reload.clear()
+            self.rules.set()
+            self.certificates.set()
 
 
 async def _tick(replica: Replica) -> None:

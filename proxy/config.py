@@ -12,16 +12,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from proxy import yamlfile
 from proxy.addresses import EMBEDDED
 from proxy.core.errors import ConfigError, Position, Problem
-from proxy.core.model import Component
+from proxy.core.model import Component, Side
 from proxy.core.problems import Location, did_you_mean, place, problem, problems_of
 from proxy.settings import Settings, Token, contradictions
+from proxy.wire.certificates import BadCertificate
 
 PREFIX = "BANYAN_"
 CONFIG_VARIABLE = "BANYAN_CONFIG"
@@ -30,8 +31,8 @@ DEFAULT_FILE = "config.yaml"
 
 _RIVALS = {"store": "store_file", "force_secret": "force_secret_file", "url": "urls"}
 _RIVALS |= {rival: name for name, rival in _RIVALS.items()}
+_M = TypeVar("_M", bound=BaseModel)
 _UNREADABLE = object()  # a variable whose text is no YAML: reported, and then as if it were not set
-_PATHS = ("data_dir", "rules", "emergency_file")
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 # Kubernetes tells every container of the Services beside it: one called `banyan` gives BANYAN_PORT=tcp://…
 _SERVICE_LINK = re.compile(r"BANYAN_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
@@ -46,14 +47,15 @@ def find_config(given: Path | None, env: Mapping[str, str], cwd: Path) -> Path |
     return cwd / DEFAULT_FILE if (cwd / DEFAULT_FILE).exists() else None
 
 
-def load_settings(path: Path | None, env: Mapping[str, str]) -> Settings:
+def load_settings(path: Path | None, env: Mapping[str, str], *, certificates: bool = False) -> Settings:
     """
     Return the settings of a file (None: none, the defaults) with the variables of `env` laid over it.
 
+    `certificates` looks into the files of TLS, too: for whoever needs them; an operator may not be able to read a key.
     Every path in the result is absolute: relative ones were relative to the file, or to the working directory when a
     variable said them. Raises ConfigError with every problem of file and environment.
     """
-    return _Loading(env, Path.cwd()).load(path)
+    return _Loading(env, Path.cwd(), certificates).load(path)
 
 
 def json_schema(of: Literal["settings", "rules"]) -> dict[str, Any]:
@@ -76,6 +78,7 @@ class _Loading:
 
     env: Mapping[str, str]
     cwd: Path
+    certificates: bool = False
     values: dict[str, Any] = field(default_factory=dict)
     positions: dict[Location, Position] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -92,10 +95,22 @@ class _Loading:
         settings = self._validated()
         if settings is not None:
             self._check(settings)
+            settings = self._placed(settings, ())
+            if self.certificates:
+                self._check_certificates(settings)
         if self.problems or settings is None:
             raise ConfigError(sorted(set(self.problems)))
-        paths = {name: self._absolute((name,), value) for name in _PATHS if (value := getattr(settings, name))}
-        return settings.model_copy(update=paths)
+        return settings
+
+    def _placed(self, part: _M, above: Location) -> _M:
+        """Return the settings with every path made absolute, also those further down."""
+        placed: dict[str, Any] = {}
+        for name, value in part:
+            if isinstance(value, Path):
+                placed[name] = self._absolute((*above, name), value)
+            elif isinstance(value, BaseModel):
+                placed[name] = self._placed(value, (*above, name))
+        return part.model_copy(update=placed)
 
     def _read(self, path: Path) -> None:
         self.base = (self.cwd / path).parent
@@ -200,6 +215,15 @@ class _Loading:
             self._report(("store",), f"{why}; give the address of a Redis, or say `single: true`")
         for index, token in enumerate(settings.admin.tokens):
             self._take(("admin", "tokens", index), token)
+
+    def _check_certificates(self, settings: Settings) -> None:
+        sides = ((("sides", side.value, "tls"), settings.side(side).files) for side in Side)
+        for path, files in ((("tls",), settings.tls.files), *sides):
+            try:
+                if files is not None:
+                    files.context()
+            except BadCertificate as exc:
+                self._report((*path, exc.key), str(exc))
 
     def _take(self, path: Location, token: Token) -> None:
         if token.token_file is not None:

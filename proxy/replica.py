@@ -30,6 +30,7 @@ from proxy.store.holding import Source
 from proxy.store.holding import State as StoreState
 from proxy.wire.listener import Listener
 from proxy.wire.wheel import Wheel
+from proxy.workers.certificates import Certificates
 from proxy.workers.changes import Changes
 from proxy.workers.edits import rules_of
 from proxy.workers.emergencyfile import EmergencyFile
@@ -77,6 +78,7 @@ class Replica:
         self.fleet = fleet
         self.trips: Counters[tuple[str, str, str]] = Counters(("other", "other", "other"))
         self.emergency_file: EmergencyFile | None = None
+        self.certificates: Certificates | None = None
         self.ports: dict[str, tuple[str, int]] = {}
         self.draining = False
         self._started = stamp(time.time())
@@ -203,6 +205,8 @@ class Replica:
             found.append(f"edits of rule files wait: {self.files.state.waiting}")
         if self.emergency_file is not None and self.emergency_file.problem:
             found.append(self.emergency_file.problem)
+        if self.certificates is not None:
+            found += self.certificates.problems
         return tuple(found)
 
     def heartbeat(self) -> Heartbeat:

@@ -21,6 +21,7 @@ from proxy.addresses import (
     checked_listen,
     checked_namespace,
     checked_network,
+    checked_server_name,
     checked_side_path,
     checked_side_url,
     checked_store,
@@ -31,6 +32,7 @@ from proxy.addresses import (
 from proxy.core.model import Frozen, Items, Side, Timeouts, TimeoutsOverride, overlay
 from proxy.core.problems import Location, dotted
 from proxy.core.scalars import PositiveSeconds, Seconds
+from proxy.wire.certificates import DialingFiles, ServingFiles
 
 
 def _unshown(value: object) -> object:
@@ -53,14 +55,15 @@ def _single_process(count: int) -> int:
     return count
 
 
-def _no_tls(value: object) -> None:
-    if value is not None:
-        raise ValueError("TLS to a side is not built yet; leave it out")
+def _or_defaults(value: object) -> object:
+    """`tls: null` is as good as leaving it out."""
+    return {} if value is None else value
 
 
 Listen = Annotated[str, AfterValidator(checked_listen)]
 SidePath = Annotated[str, AfterValidator(checked_side_path)]
 SideUrl = Annotated[str, AfterValidator(checked_side_url)]
+ServerName = Annotated[str, AfterValidator(checked_server_name)]
 FieldName = Annotated[str, AfterValidator(checked_field_name)]
 FieldValue = Annotated[str, AfterValidator(checked_field_value)]
 Network = Annotated[str, AfterValidator(checked_network)]
@@ -92,6 +95,50 @@ class Limits(Frozen):
     body_buffer_bytes: Annotated[int, Field(ge=0, le=16_777_216)] = 65_536
 
 
+class ListenerTls(Frozen):
+    """TLS of the listener for clients; without `cert` it is plain. All files are PEM."""
+
+    cert: File | None = None  # the certificate, and behind it those between it and a root
+    key: File | None = None  # null: it stands in `cert`
+    client_ca: File | None = None  # whose certificates clients may show
+    client_certificates: Literal["none", "optional", "required"] = "none"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.cert is None and self.model_fields_set - {"cert"} and self != ListenerTls():
+            raise ValueError("needs `cert`, the file with the certificate")
+        if self.client_certificates != "none" and self.client_ca is None:
+            raise ValueError(f"`client_certificates: {self.client_certificates}` needs `client_ca`")
+        if self.client_certificates == "none" and self.client_ca is not None:
+            raise ValueError("`client_ca` means nothing without `client_certificates: optional` or `required`")
+        return self
+
+    @property
+    def files(self) -> ServingFiles | None:
+        """What the wire makes a context of; None if the listener is plain."""
+        if self.cert is None:
+            return None
+        return ServingFiles(self.cert, self.key, self.client_ca, self.client_certificates)
+
+
+class SideTls(Frozen):
+    """How TLS is spoken to a side whose url is https. All files are PEM."""
+
+    ca: File | None = None  # whom to trust; null: whom the system trusts
+    verify: bool = True
+    server_name: ServerName | None = None  # in the certificate, and sent along (SNI); null: the host of the url
+    cert: File | None = None  # what to show when the side asks for a certificate
+    key: File | None = None  # null: it stands in `cert`
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.key is not None and self.cert is None:
+            raise ValueError("has `key` and no `cert`; give both")
+        if self.ca is not None and not self.verify:
+            raise ValueError("`ca` means nothing with `verify: false`; leave one of them out")
+        return self
+
+
 class SideSettings(Frozen):
     """One of the two applications."""
 
@@ -100,7 +147,7 @@ class SideSettings(Frozen):
     health: SidePath | None = "/healthz"
     headers: dict[FieldName, FieldValue] = Field(default_factory=dict, repr=False)  # written into every request to it
     timeouts: TimeoutsOverride = TimeoutsOverride()
-    tls: Annotated[object, AfterValidator(_no_tls)] = None
+    tls: Annotated[SideTls, BeforeValidator(_or_defaults)] = SideTls()
     limits: SideLimits = SideLimits()
 
     @model_validator(mode="after")
@@ -113,7 +160,7 @@ class SideSettings(Frozen):
 
     @property
     def origin(self) -> str:
-        """`http://host:port`, without a slash behind it."""
+        """`http://host:port` or `https://host:port`, without a slash behind it."""
         return self.urls[0] if self.urls else self.url
 
     @property
@@ -123,8 +170,25 @@ class SideSettings(Frozen):
 
     @property
     def port(self) -> int:
-        """The port, 80 if none is given."""
-        return urlsplit(self.origin).port or 80
+        """The port; if none is given, the one of the scheme."""
+        return urlsplit(self.origin).port or (443 if self.scheme == "https" else 80)
+
+    @property
+    def scheme(self) -> Literal["http", "https"]:
+        """How it is spoken to."""
+        return "https" if self.origin[:6].lower() == "https:" else "http"
+
+    @property
+    def server_name(self) -> str:
+        """The name that its certificate must have."""
+        return self.tls.server_name or self.host
+
+    @property
+    def files(self) -> DialingFiles | None:
+        """What the wire makes a context of; None if the side is spoken to in plain."""
+        if self.scheme == "http":
+            return None
+        return DialingFiles(self.tls.ca, self.tls.verify, self.tls.cert, self.tls.key)
 
 
 class LegacySide(SideSettings):
@@ -189,6 +253,7 @@ class Settings(Frozen):
     """All that one replica is told once, at its start; the keys and defaults of `config.yaml`."""
 
     listen: Listen = "127.0.0.1:8080"
+    tls: Annotated[ListenerTls, BeforeValidator(_or_defaults)] = ListenerTls()
     probes: Probes = Probes()
     admin: Admin = Admin()
     sides: Sides = Sides()
@@ -234,6 +299,9 @@ def contradictions(settings: Settings) -> Iterator[tuple[Location, str]]:
     for side in Side:
         if _is_self(settings, settings.side(side)):
             yield ("sides", side.value, "url"), "is where the gateway itself listens; give the application's address"
+        if settings.side(side).scheme == "http" and settings.side(side).tls != SideTls():
+            what = f"means nothing for {settings.side(side).origin}; give https://host:port, or leave it out"
+            yield ("sides", side.value, "tls"), what
     names = [token.name for token in admin.tokens]
     for index, name in enumerate(names):
         if name in names[:index]:

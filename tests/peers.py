@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+
+from tests import pki
 
 Script = Callable[["Exchange"], Awaitable[None]]
 
@@ -84,9 +87,11 @@ class Side:
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     port: int = 0
+    tls: ssl.SSLContext | None = None  # what it shows; None: nothing, unless all peers speak TLS
 
     async def start(self, port: int = 0) -> int:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port or self.port, limit=1 << 20)
+        tls = self.tls or pki.switch.server()
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port or self.port, limit=1 << 20, ssl=tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self.port
 
@@ -152,6 +157,15 @@ class Answer:
         return found[1] if found else None
 
 
+async def open_connection(
+    port: int, limit: int, tls: ssl.SSLContext | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a listener: in plain, unless `tls` is given or all peers speak it."""
+    if tls is None and pki.switch.on:
+        return await pki.opened(port, limit)
+    return await asyncio.open_connection("127.0.0.1", port, limit=limit, ssl=tls)
+
+
 class RawClient:
     """A client that sends exactly what it is told to and parses answers strictly."""
 
@@ -160,8 +174,8 @@ class RawClient:
         self.writer = writer
 
     @classmethod
-    async def connect(cls, port: int) -> RawClient:
-        return cls(*await asyncio.open_connection("127.0.0.1", port, limit=1 << 20))
+    async def connect(cls, port: int, tls: ssl.SSLContext | None = None) -> RawClient:
+        return cls(*await open_connection(port, 1 << 20, tls))
 
     async def send(self, *parts: bytes) -> None:
         """Send each part in a segment of its own."""

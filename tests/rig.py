@@ -21,6 +21,7 @@ from proxy.gateway.outgoing import Manner, SideManner
 from proxy.wire.listener import Listener, bound
 from proxy.wire.pool import Pool
 from proxy.wire.wheel import Wheel
+from tests import pki
 from tests.peers import RawClient
 from tests.peers import Side as Peer
 
@@ -112,13 +113,18 @@ async def running(
         side: Pool(side.value, ("127.0.0.1", peer.port), wheel, limits, connections)
         for side, peer in ((Side.LEGACY, legacy), (Side.MODERN, modern))
     }
-    sides = {side: SideManner(b"127.0.0.1:%d" % pool.address[1]) for side, pool in pools.items()}
+    for pool in pools.values():
+        pool.tls = pki.trust() if pki.switch.on else None
+    sides = {
+        side: SideManner(b"127.0.0.1:%d" % pool.address[1], scheme=pki.switch.scheme) for side, pool in pools.items()
+    }
     timeouts = timeouts or Timeouts()
     table = table_of(*(components or (USERS,)), legacy=timeouts, modern=timeouts, **defaults)
     trips: list[Trip] = []
     gateway = Gateway(table, pools, sides, manner or Manner(access_log=False), trips.append)
     gateway.follow(table, {}, store_lost=False)
-    listener = Listener(gateway, wheel, limits, deadlines or ClientDeadlines())
+    tls = pki.own_context if pki.switch.on else None
+    listener = Listener(gateway, wheel, limits, deadlines or ClientDeadlines(), tls)
     rig = Rig(gateway, listener, wheel, clock, legacy, modern, pools, trips=trips)
     rig.port = await listener.start(bound("127.0.0.1", 0))
     try:

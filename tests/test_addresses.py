@@ -53,8 +53,13 @@ CHECKS: list[tuple[Callable[[str], str], list[str], list[str]]] = [
     (addresses.checked_listen, ["0.0.0.0:80"], [":80"]),
     (
         addresses.checked_side_url,
-        ["http://a", "http://[::1]:9"],
-        ["a", "https://a", "http://a/b", "http://a?", "http://\ta", "http://a\n"],
+        ["http://a", "http://[::1]:9", "https://a", "https://[::1]:9"],
+        ["a", "ftp://a", "https://a/b", "https://a:0", "http://a/b", "http://a?", "http://\ta", "http://a\n"],
+    ),
+    (
+        addresses.checked_server_name,
+        ["app", "app.example.net", "10.0.0.1", "::1"],
+        ["", ".app", "a b", "app:443", "é", "fe80::1%eth0"],
     ),
     (addresses.checked_side_path, ["/", "/healthz?deep=1"], ["", "healthz", "/a b", "/é", "/a#b", "/a\r\n"]),
     (

@@ -226,20 +226,22 @@ def test_what_is_wrong_and_what_would_be_right(tmp_path, text, problem):
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("https://app", "TLS to a side is not built yet; give http://host:port"),
-        ("ftp://app", "should be http://host:port, is 'ftp://app'"),
-        ("app:9001", "should be http://host:port, is 'app:9001'"),
-        ("http://", "should be http://host:port, is 'http://'"),
-        ("http://app:", "should be http://host:port, is 'http://app:'"),
-        ("http://app:0", "should be http://host:port, is 'http://app:0'"),
-        ("http://app:99999", "should be http://host:port, with a port from 1 to 65535"),
-        ("http://[::1", "should be http://host:port, with a port from 1 to 65535"),
-        ("http://a b", "should be http://host:port, is 'http://a b'"),
+        ("ftp://app", "should be http(s)://host:port, is 'ftp://app'"),
+        ("app:9001", "should be http(s)://host:port, is 'app:9001'"),
+        ("http://", "should be http(s)://host:port, is 'http://'"),
+        ("http://app:", "should be http(s)://host:port, is 'http://app:'"),
+        ("http://app:0", "should be http(s)://host:port, is 'http://app:0'"),
+        ("http://app:99999", "should be http(s)://host:port, with a port from 1 to 65535"),
+        ("http://[::1", "should be http(s)://host:port, with a port from 1 to 65535"),
+        ("http://a b", "should be http(s)://host:port, is 'http://a b'"),
         ("http://ana:pw@app", "must not carry a user or password; put an Authorization field under `headers`"),
-        ("htp://ana:pw@app", "should be http://host:port"),
-        ("http://app/base", "must not carry a path (/base): paths are forwarded as they came; give http://host:port"),
-        ("http://app/?q=1", "must not carry a query or fragment; give http://host:port"),
-        ("http://app#x", "must not carry a query or fragment; give http://host:port"),
+        ("htp://ana:pw@app", "should be http(s)://host:port"),
+        (
+            "http://app/base",
+            "must not carry a path (/base): paths are forwarded as they came; give http(s)://host:port",
+        ),
+        ("http://app/?q=1", "must not carry a query or fragment; give http(s)://host:port"),
+        ("http://app#x", "must not carry a query or fragment; give http(s)://host:port"),
         ("http://127.0.0.1:8080", "is where the gateway itself listens; give the application's address"),
     ],
 )
@@ -252,7 +254,20 @@ def test_a_side_is_one_plain_origin(tmp_path, url, problem):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("{url: http://a, tls: {ca: x}}", "1:38: sides.legacy.tls: TLS to a side is not built yet; leave it out"),
+        (
+            "{url: http://a, tls: {ca: x}}",
+            "1:38: sides.legacy.tls: means nothing for http://a; give https://host:port, or leave it out",
+        ),
+        ("{url: https://a, tls: {key: x}}", "1:39: sides.legacy.tls: has `key` and no `cert`; give both"),
+        (
+            "{url: https://a, tls: {ca: x, verify: false}}",
+            "1:39: sides.legacy.tls: `ca` means nothing with `verify: false`; leave one of them out",
+        ),
+        (
+            "{url: https://a, tls: {server_name: 'a b'}}",
+            "1:53: sides.legacy.tls.server_name: "
+            "should be the name in the side's certificate, such as app.example.net, is 'a b'",
+        ),
         (
             "{urls: ['http://a', 'http://b']}",
             "1:17: sides.legacy: more than one address of a side is not built yet; give one url",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from proxy.core.model import Side
 from proxy.settings import Settings, contradictions
+from proxy.wire.certificates import DialingFiles, ServingFiles
 
 
 def made(**values: Any) -> Settings:
@@ -28,6 +30,7 @@ def test_the_defaults_contradict_nothing():
         ({"admin": {"listen": "[::]:8081"}}, ("admin", "listen")),
         ({"sides": {"modern": {"url": "http://127.0.0.1:8080"}}}, ("sides", "modern", "url")),
         ({"listen": "0.0.0.0:9001"}, ("sides", "legacy", "url")),
+        ({"sides": {"modern": {"tls": {"verify": False}}}}, ("sides", "modern", "tls")),
     ],
 )
 def test_what_contradicts_is_said_at_its_path(values, path):
@@ -45,6 +48,8 @@ def test_what_contradicts_is_said_at_its_path(values, path):
         {"listen": "0.0.0.0:8080", "sides": {"legacy": {"url": "http://10.0.0.1:8080"}}},
         {"admin": {"listen": "0.0.0.0:8081", "tokens": [{"name": "a", "role": "viewer", "env": "T"}]}},
         {"sides": {"legacy": {"url": "http://app:1"}, "modern": {"url": "http://app:1"}}},
+        {"sides": {"legacy": {"url": "https://app", "tls": {"verify": False}}, "modern": {"tls": None}}},
+        {"tls": None},
     ],
 )
 def test_what_does_not_contradict(values):
@@ -67,6 +72,19 @@ def test_a_side_is_where_its_address_says():
     assert (sides.side(Side.MODERN).host, sides.side(Side.MODERN).port) == ("127.0.0.1", 9002)
 
 
+def test_how_tls_is_spoken_is_said_to_the_wire_only_where_it_is_spoken():
+    plain = made()
+    assert (plain.tls.files, plain.side(Side.LEGACY).files, plain.side(Side.LEGACY).port) == (None, None, 9001)
+
+    tls = {"cert": "c", "client_ca": "a", "client_certificates": "optional"}
+    settings = made(tls=tls, sides={"legacy": {"url": "HTTPS://App", "tls": {"ca": "b"}}})
+    side = settings.side(Side.LEGACY)
+
+    assert settings.tls.files == ServingFiles(Path("c"), None, Path("a"), "optional")
+    assert side.files == DialingFiles(ca=Path("b"))
+    assert (side.scheme, side.port, side.server_name) == ("https", 443, "app")
+
+
 def test_settings_are_frozen():
     with pytest.raises(ValidationError):
         Settings().listen = "127.0.0.1:1"  # type: ignore[misc]
@@ -80,7 +98,11 @@ def test_settings_are_frozen():
         {"drain_s": "30"},
         {"expose": 1},
         {"nothing": 1},
-        {"sides": {"legacy": {"tls": {}}}},
+        {"sides": {"legacy": {"tls": {"verify": "no"}}}},
+        {"tls": {"key": "a"}},
+        {"tls": {"cert": "a", "client_ca": "b"}},
+        {"tls": {"cert": "a", "client_certificates": "required"}},
+        {"tls": {"client_certificates": "optional", "client_ca": "b"}},
         {"sides": {"legacy": {"urls": ["http://a", "http://b"]}}},
         {"admin": {"tokens": [{"name": "a", "role": "viewer", "env": "A", "token_file": "b"}]}},
     ],

@@ -60,7 +60,7 @@ def check_everything(config: Path | None, env: Mapping[str, str]) -> Checked:
     """Return every problem of the settings, the rule files and the expectations."""
     problems: tuple[Problem, ...] = ()
     try:
-        settings = load_settings(config, env)
+        settings = load_settings(config, env, certificates=True)
     except ConfigError as error:
         problems = error.problems
         settings = Settings(rules=(config.parent if config else Path()) / "rules")

@@ -30,6 +30,7 @@ from proxy.store.checkup import AWAY, Grade, examine
 from proxy.store.embedded import address_of, find_server
 from proxy.store.fleet import LIVES_S
 from proxy.store.link import Link
+from proxy.wire.certificates import BadCertificate
 
 CLOCK_LIMIT_S = 1.0  # from here on ages and lifetimes of two machines do not fit each other
 PORT_S = 1.0
@@ -67,7 +68,7 @@ def doctor(context: typer.Context, config: Config = None, output: Output = None)
 
 async def everything(settings: Settings) -> list[Finding]:
     """Return all findings, in the order in which a start needs what they are about."""
-    found = [*_rules(settings)]
+    found = [*_rules(settings), *_certificate(settings)]
     found += [each async for each in _ports(settings)]
     found += [each async for each in _store(settings)]
     found += [await _side(settings, side) for side in Side]
@@ -82,6 +83,19 @@ def _rules(settings: Settings) -> Iterator[Finding]:
         count = len(folder.files)
         says = f"{count} component{'s' * (count != 1)} in {settings.rules}"
         yield _fine("rules", says if count else f"{says}: everything goes to legacy")
+
+
+def _certificate(settings: Settings) -> Iterator[Finding]:
+    """Say whether clients can be served over TLS, if they are to be."""
+    files = settings.tls.files
+    if files is None:
+        return
+    try:
+        files.context()
+    except BadCertificate as exc:
+        yield Finding("tls", State.FAILURE, f"{exc.key}: {exc}", INVALID)
+    else:
+        yield _fine("tls", f"{files.cert} can be served; client certificates: {files.client_certificates}")
 
 
 async def _ports(settings: Settings) -> AsyncIterator[Finding]:
@@ -179,9 +193,17 @@ async def _shared(desk: Desk) -> list[Finding]:
 async def _side(settings: Settings, side: Side) -> Finding:
     where = settings.side(side)
     url = f"{where.origin}{where.health or '/'}"
-    status, says = await health_of(url, where.timeouts.connect_s or settings.timeouts.connect_s)
+    files = where.files
+    try:
+        tls = files.context() if files is not None else None
+    except BadCertificate as exc:
+        return Finding(f"side {side}", State.FAILURE, f"tls.{exc.key}: {exc}", INVALID)
+    patience_s = where.timeouts.connect_s or settings.timeouts.connect_s
+    status, says = await health_of(url, patience_s, tls, where.server_name if tls else "")
     if status is None:
         return Finding(f"side {side}", State.FAILURE, f"{url}: {says}", OUT_OF_REACH)
+    if files is not None and not files.verify:
+        return Finding(f"side {side}", State.WARNING, f"{url} answers {status} {says}; its certificate is not verified")
     return _judged(f"side {side}", where.health is None or status < 400, f"{url} answers {status} {says}")
 
 

@@ -44,7 +44,7 @@ def run(config: Path | None) -> int:
     from proxy.config import find_config, load_settings
 
     path = find_config(config, os.environ, Path.cwd())
-    settings = load_settings(path, os.environ)
+    settings = load_settings(path, os.environ, certificates=True)
     import_structlog()
     import_aiohttp()
     from proxy.app import run as run_house

@@ -4,18 +4,24 @@ Does an address answer? The only room that knows httpx, for the doctor.
 
 from __future__ import annotations
 
+import ssl
+
 import httpx
 
 
-async def health_of(url: str, patience_s: float) -> tuple[int | None, str]:
+async def health_of(
+    url: str, patience_s: float, tls: ssl.SSLContext | None = None, server_name: str = ""
+) -> tuple[int | None, str]:
     """
     Return (status, what took how long) of a GET, or (None, why not).
 
-    No redirect is followed and no proxy of the environment is asked: the gateway does neither.
+    No redirect is followed and no proxy of the environment is asked: the gateway does neither. An https url needs
+    `tls`, the context that the gateway would use, and the name that the certificate must have.
     """
+    named = {"sni_hostname": server_name} if server_name else {}
     try:
-        async with httpx.AsyncClient(timeout=max(patience_s, 0.1), trust_env=False) as client:
-            answer = await client.get(url)
+        async with httpx.AsyncClient(timeout=max(patience_s, 0.1), trust_env=False, verify=tls or False) as client:
+            answer = await client.get(url, extensions=named)
     except httpx.TimeoutException:
         return None, f"no answer within {patience_s:g} s"
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:

@@ -97,12 +97,16 @@ class UpstreamError(GatewayError):
 
     Anything but `Sent.NONE` forbids repeating a write (RFC 9110 section 9.2.2). `stale` says that a pooled
     connection was closed by the peer before any byte of an answer came: a read may be sent once more on a fresh one.
+    `kind` is the proxy error type of RFC 9209 section 2.3 where it says more than the failure does, else empty.
     """
 
-    def __init__(self, pool: str, failure: Failure, sent: Sent, detail: str, stale: bool = False) -> None:
+    def __init__(
+        self, pool: str, failure: Failure, sent: Sent, detail: str, stale: bool = False, kind: str = ""
+    ) -> None:
         super().__init__(f"{pool}: {detail} ({sent} sent)")
         self.pool = pool
         self.failure = failure
         self.sent = sent
         self.detail = detail
         self.stale = stale
+        self.kind = kind

@@ -22,7 +22,7 @@ ODD = -6  # a name with `_`: WSGI, PHP and CGI read it as `-`: dropped and count
 UPGRADE = -7
 EXPECT = -8
 FORCE = -9
-FORWARDED = -10  # X-Forwarded-*, Forwarded, X-Request-Id: believed from trusted peers only
+FORWARDED = -10  # X-Forwarded-*, Forwarded, Client-Cert, X-Request-Id: believed from trusted peers only
 
 _HOP = (b"keep-alive", b"te", b"trailer", b"http2-settings")
 _REQUEST: dict[bytes, int] = {
@@ -41,6 +41,8 @@ _REQUEST: dict[bytes, int] = {
     b"x-forwarded-server": FORWARDED,
     b"x-forwarded-prefix": FORWARDED,
     b"x-request-id": FORWARDED,
+    b"client-cert": FORWARDED,  # RFC 9440 section 2.4: whoever ends TLS for us may say it, and nobody else
+    b"client-cert-chain": FORWARDED,
     b"via": Saw.VIA,
     b"if-match": Saw.VALIDATOR,
     b"if-none-match": Saw.VALIDATOR,

@@ -283,7 +283,7 @@ class Exchange:
     def _give_up(self, error: UpstreamError) -> None:
         side = self._leg.side.value
         status = status_of(error.failure)
-        self._problem(status, f"{side}: {error.detail}", PROXY_STATUS_ERROR[error.failure])
+        self._problem(status, f"{side}: {error.detail}", error.kind or PROXY_STATUS_ERROR[error.failure])
 
     def _problem(self, status: int, why: str, error: str) -> None:
         """Answer by a problem document."""
@@ -318,7 +318,7 @@ class Exchange:
         if head.saw & SawAnswer.VALIDATOR and self._leg.strips:
             fields = without_validators(fields)
         if head.saw & SawAnswer.LOCATION and self._request.host:
-            fields = own_location(fields, gateway.authorities, gateway.base_of(self._request))
+            fields = own_location(fields, gateway.origins, gateway.base_of(self._request, self._client.scheme))
         return fields
 
     def _added(self) -> bytes:

@@ -60,7 +60,7 @@ class Gateway:
         self.pools = pools
         self.sides = sides
         self.manner = manner
-        self.authorities = tuple(side.authority for side in sides.values())
+        self.origins = tuple(origin for side in sides.values() for origin in side.origins)
         self.breakers = Breakers(tell)
         self.records = Records(manner.access_log)
         self._legs: dict[Plan, Leg] = {}  # to the side that was planned
@@ -148,13 +148,13 @@ class Gateway:
         forced = self._forced(request) if request.saw & Saw.FORCE else None
         return plan(self.table, request, self.breakers.situations, forced, self._count, entity)
 
-    def base_of(self, request: RequestHead) -> bytes:
+    def base_of(self, request: RequestHead, scheme: bytes) -> bytes:
         """Return `scheme://host` as the client knows us, or as a trusted proxy before us is known."""
         said = request.forwarded
-        proto = value_of(said, b"x-forwarded-proto") or b""
+        proto = (value_of(said, b"x-forwarded-proto") or scheme).lower()
         host = value_of(said, b"x-forwarded-host") or b""
         return b"%b://%b" % (
-            b"https" if proto.lower() == b"https" else b"http",
+            b"https" if proto == b"https" else b"http",
             host if is_host(host) else request.host,
         )
 

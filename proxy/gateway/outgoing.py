@@ -38,9 +38,18 @@ class Manner:
 class SideManner:
     """What is particular to one side."""
 
-    authority: bytes  # host:port of its URL, in lower case
+    authority: bytes  # host:port of its URL, in lower case; without the port that its scheme has anyway
     added: bytes = b""  # ready-joined fields of `sides.*.headers`
     replaced: frozenset[bytes] = frozenset()  # their names: a client's fields of the same name go
+    scheme: bytes = b"http"
+
+    @property
+    def origins(self) -> tuple[bytes, ...]:
+        """Its URL without a path, in every form in which it may stand in a Location."""
+        origin = b"%b://%b" % (self.scheme, self.authority)
+        if self.authority.rpartition(b":")[2].isdigit():
+            return (origin,)
+        return origin, b"%b:%d" % (origin, 443 if self.scheme == b"https" else 80)
 
 
 def is_trusted(address: bytes, networks: tuple[Network, ...]) -> bool:
@@ -71,7 +80,7 @@ def forwarded_lines(client: Client, host: bytes, manner: Manner) -> bytes:
     if client.forwarded and client.forwarded_host == host:
         return client.forwarded
     client.forwarded_host = host
-    lines = _forwarded(client.address, host, b"http", host, manner)
+    lines = _forwarded(client.address, host, client.scheme, host, manner)
     client.forwarded = lines + b"x-request-id: " + manner.request_id_prefix
     return client.forwarded
 
@@ -91,7 +100,7 @@ def trusted_lines(request: RequestHead, client: Client, manner: Manner) -> bytes
     lines = _forwarded(
         b", ".join(part for part in chain if part),
         request.host,
-        value_of(said, b"x-forwarded-proto") or b"http",
+        value_of(said, b"x-forwarded-proto") or client.scheme,
         value_of(said, b"x-forwarded-host") or request.host,
         manner,
     )
@@ -142,18 +151,17 @@ def without_validators(fields: bytes) -> bytes:
     return without(fields, VALIDATORS_OF_ANSWER)
 
 
-def own_location(fields: bytes, authorities: tuple[bytes, ...], client_base: bytes) -> bytes:
-    """Return fields in which a Location naming a side's own authority names the client's instead."""
+def own_location(fields: bytes, origins: tuple[bytes, ...], client_base: bytes) -> bytes:
+    """Return fields in which a Location naming a side's own origin names the client's instead."""
     return b"".join([
-        field(name, _to_client(value, authorities, client_base) if name in _LOCATIONS else value)
+        field(name, _to_client(value, origins, client_base) if name in _LOCATIONS else value)
         for name, value in pairs_of(fields)
     ])  # fmt: skip
 
 
-def _to_client(value: bytes, authorities: tuple[bytes, ...], client_base: bytes) -> bytes:
+def _to_client(value: bytes, origins: tuple[bytes, ...], client_base: bytes) -> bytes:
     lower = value.lower()
-    for authority in authorities:
-        own = b"http://" + authority
+    for own in origins:
         if lower.startswith(own) and lower[len(own) : len(own) + 1] in (b"", b"/", b"?", b"#"):
             return client_base + value[len(own) :]
     return value

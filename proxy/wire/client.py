@@ -42,7 +42,7 @@ class Client(asyncio.Protocol, Timed):
     __slots__ = (
         "_body_left", "_busy", "_closing", "_decoder", "_ended", "_eof", "_exchange", "_framing", "_front",
         "_lingering", "_minor", "_partial", "_paused", "_pending", "_reader", "_tunnel", "_unsent", "_yielding",
-        "address", "blocked", "forwarded", "forwarded_host", "keep_alive", "transport", "trusted",
+        "address", "blocked", "forwarded", "forwarded_host", "keep_alive", "scheme", "transport", "trusted",
     )  # fmt: skip
 
     def __init__(self, front: Front) -> None:
@@ -51,6 +51,7 @@ class Client(asyncio.Protocol, Timed):
         self._reader = RequestReader(front.limits)
         self.transport: asyncio.Transport
         self.address = b""
+        self.scheme = b"http"  # as the client knows us; whoever puts TLS below says https
         self.trusted = False  # whether the peer's word on whom it serves is believed
         self.forwarded = b""  # memo of whoever writes heads for this connection, valid for `forwarded_host`
         self.forwarded_host = b""

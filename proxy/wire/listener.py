@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
 from proxy.core.limits import ClientDeadlines, WireLimits
 from proxy.core.messages import RequestHead
 from proxy.wire.client import LAST_CALL_S, Client
-from proxy.wire.wheel import Wheel, ticks_of
+from proxy.wire.statuses import STATUS_LINE
+from proxy.wire.tls import PLAIN_HTTP, Secured, TlsFault
+from proxy.wire.wheel import Timed, Wheel, ticks_of
 
 BACKLOG = 1024
 
@@ -80,12 +84,19 @@ def bound(host: str, port: int) -> socket.socket:
 
 class Listener:
     """
-    Accepts clients for `house`.
+    Accepts clients for `house`; with `tls`, which gives the context in force, only those that speak it.
 
     Owns the sockets and connections from `start` until `drain` has returned.
     """
 
-    def __init__(self, house: House, wheel: Wheel, limits: WireLimits, deadlines: ClientDeadlines) -> None:
+    def __init__(
+        self,
+        house: House,
+        wheel: Wheel,
+        limits: WireLimits,
+        deadlines: ClientDeadlines,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
         self._house = house
         self.open = house.open
         self.refusal = house.refusal
@@ -95,6 +106,8 @@ class Listener:
         self.idle_ticks = ticks_of(deadlines.idle_s)
         self.draining = False
         self.clients: set[Client] = set()
+        self.arrivals: set[Arrival] = set()
+        self._tls = tls
         self.accepted = 0
         self._server: asyncio.Server | None = None
         self._empty = asyncio.Event()
@@ -103,12 +116,29 @@ class Listener:
         """Begin to accept on a bound socket; return its port. Raises PortTaken when another listens there by now."""
         try:
             sock.listen(BACKLOG)  # by ourselves: uvloop keeps quiet when this fails
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: Client(self), sock=sock, backlog=BACKLOG
-            )
+            self._server = await asyncio.get_running_loop().create_server(self._greeting(), sock=sock, backlog=BACKLOG)
         except OSError as exc:
             raise PortTaken(f"cannot listen on {sock.getsockname()}: {exc.strerror or exc}") from exc
         return int(sock.getsockname()[1])
+
+    def _greeting(self) -> Callable[[], asyncio.Protocol]:
+        tls = self._tls
+        return (lambda: Client(self)) if tls is None else (lambda: Arrival(self, tls()).secured)
+
+    def arrived(self, arrival: Arrival, client: Client, fault: TlsFault | None) -> None:
+        """Take a client that has shaken hands, or say farewell to one that could not."""
+        self.arrivals.discard(arrival)
+        if fault is None:
+            if self.draining:
+                client.shut(LAST_CALL_S)
+            return
+        if fault.key:
+            fields, body = self._house.refusal(400, f"{fault}; this port speaks HTTPS", fault.key, client)
+            if fault.key == PLAIN_HTTP:
+                arrival.tell(b"%b%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
+                    STATUS_LINE[400], fields, len(body), body,
+                ))  # fmt: skip
+        self._see_whether_empty()
 
     def connected(self, client: Client) -> bool:
         """Take a new connection on the books; False turns it away."""
@@ -120,7 +150,10 @@ class Listener:
     def disconnected(self, client: Client) -> None:
         """Take a connection off the books."""
         self.clients.discard(client)
-        if not self.clients:
+        self._see_whether_empty()
+
+    def _see_whether_empty(self) -> None:
+        if not self.clients and not self.arrivals:
             self._empty.set()
 
     def stop_accepting(self) -> None:
@@ -138,12 +171,43 @@ class Listener:
         self.stop_accepting()
         for client in list(self.clients):
             client.shut(LAST_CALL_S)
+        for arrival in self.arrivals:
+            self.wheel.arm(arrival, LAST_CALL_S)
         self._empty.clear()
-        if self.clients:
+        if self.clients or self.arrivals:
             with suppress(TimeoutError):
                 async with asyncio.timeout(within_s):  # wait_for may swallow the hurry of a second signal (3.11)
                     await self._empty.wait()
         cut = len(self.clients)
         for client in list(self.clients):
             client.transport.abort()  # which tells the exchange that its client is gone
+        for arrival in list(self.arrivals):
+            arrival.on_deadline()
         return cut
+
+
+class Arrival(Timed):
+    """A client whose TLS handshake is under way; it becomes a client, or is turned away and counted."""
+
+    __slots__ = ("_client", "_listener", "secured")
+
+    def __init__(self, listener: Listener, context: ssl.SSLContext) -> None:
+        super().__init__()
+        self._listener = listener
+        self._client = Client(listener)
+        self._client.scheme = b"https"
+        self.secured = Secured(context, self._client, self._shaken)
+        listener.arrivals.add(self)
+        listener.wheel.arm(self, listener.deadlines.head_s)
+
+    def tell(self, answer: bytes) -> None:
+        """Answer in plain, before the connection is closed, a client that speaks plain HTTP."""
+        if self.secured.raw is not None:
+            self.secured.raw.write(answer)
+
+    def on_deadline(self) -> None:
+        self.secured.give_up(TlsFault("no handshake within the deadline", key="tls_timeout"))
+
+    def _shaken(self, fault: TlsFault | None) -> None:
+        self.due = 0
+        self._listener.arrived(self, self._client, fault)

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from proxy.core.errors import Failure, Sent, UpstreamError
 from proxy.core.limits import WireLimits
+from proxy.wire.tls import TlsFault, Trust, dialled
 from proxy.wire.upstream import Line, Receiver, Upstream
 from proxy.wire.wheel import TICK_S, Timed, Wheel, ticks_of
 
@@ -46,6 +47,7 @@ class Pool:
         self.address = address
         self.wheel = wheel
         self.limits = limits
+        self.tls: Trust | None = None  # how TLS is spoken there, if it is
         self._connections_limit = connections_limit
         self._idle: list[Upstream] = []
         self._all: set[Upstream] = set()
@@ -106,6 +108,17 @@ class Pool:
     def is_full(self) -> bool:
         """Say whether no further connection may be opened."""
         return self.connections >= self._connections_limit
+
+    async def connect(self) -> Upstream:
+        """Return a connection that stands and is on no books yet. Raises OSError, or UnicodeError for a bad name."""
+        line = Upstream(self, self.limits)
+        host, port = self.address
+        if self.tls is None:
+            await asyncio.get_running_loop().create_connection(lambda: line, host, port)
+        else:
+            secured = await dialled(line, self.tls, host, port)
+            line.stirs = secured.stirs  # there is more in a socket with TLS than answers
+        return line
 
     def add(self, line: Upstream) -> None:
         """Take a connection that stands now on the books."""
@@ -205,19 +218,20 @@ class Opening(Timed):
             self._fail("no connection within the deadline")
 
     async def _open(self) -> None:
-        host, port = self._pool.address
-        loop = asyncio.get_running_loop()
         try:
-            transport, line = await loop.create_connection(lambda: Upstream(self._pool, self._pool.limits), host, port)
+            line = await self._pool.connect()
+        except TlsFault as exc:
+            self._fail(f"no TLS connection: {exc}", exc.error)
+            return
         except (OSError, UnicodeError) as exc:  # the latter for what cannot be a name at all
             self._fail(f"no connection: {getattr(exc, 'strerror', None) or exc}")
             return
         self.due = 0
         if self.receiver_gone:
-            transport.abort()
+            line.transport.abort()
             return
-        if transport.is_closing() or line.stirs(0):  # closed again, or talking before it was asked
-            transport.abort()
+        if line.transport.is_closing() or line.stirs(0):  # closed again, or talking before it was asked
+            line.transport.abort()
             self._fail("the side closed the connection at once, or spoke before it was asked")
             return
         self._pool.add(line)
@@ -231,9 +245,9 @@ class Opening(Timed):
         if not line.blocked:
             self._receiver.side_writable()
 
-    def _fail(self, detail: str) -> None:
+    def _fail(self, detail: str, kind: str = "") -> None:
         if self.receiver_gone:
             return
         self.receiver_gone = True
         self.due = 0
-        self._receiver.failed(self, UpstreamError(self._pool.name, Failure.CONNECT, Sent.NONE, detail))
+        self._receiver.failed(self, UpstreamError(self._pool.name, Failure.CONNECT, Sent.NONE, detail, kind=kind))

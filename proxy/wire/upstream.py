@@ -19,6 +19,7 @@ from proxy.core.limits import WireLimits
 from proxy.core.messages import UNKNOWN_LENGTH, AnswerHead, SawAnswer
 from proxy.wire.chunked import BadChunk, ChunkedDecoder, chunk
 from proxy.wire.heads import AnswerReader, BadAnswer
+from proxy.wire.tls import TlsFault
 from proxy.wire.wheel import Timed
 
 if TYPE_CHECKING:
@@ -164,7 +165,11 @@ class Upstream(asyncio.Protocol, Timed):
         else:
             untouched = self._head is None and not self._held and not self._interims
             detail = "the side closed the connection before its answer was complete"
-            self._fail(Failure.RESET, detail, stale=untouched and self.served > 0)
+            stale = untouched and self.served > 0
+            if isinstance(exc, TlsFault):
+                self._fail(Failure.RESET, f"TLS failed: {exc}", stale, exc.error)
+            else:
+                self._fail(Failure.RESET, detail, stale)
 
     def on_deadline(self) -> None:
         if self.receiver is None:
@@ -387,11 +392,11 @@ class Upstream(asyncio.Protocol, Timed):
         else:
             self.pool.give_back(self)
 
-    def _fail(self, failure: Failure, detail: str, stale: bool = False) -> None:
+    def _fail(self, failure: Failure, detail: str, stale: bool = False, kind: str = "") -> None:
         receiver = self.receiver
         self.receiver = None
         sent = Sent.PARTIAL if self._streaming else Sent.COMPLETE
-        error = UpstreamError(self.pool.name, failure, sent, detail, stale)
+        error = UpstreamError(self.pool.name, failure, sent, detail, stale=stale, kind=kind)
         self.pool.drop(self)
         if receiver is not None:
             receiver.failed(self, error)

@@ -9,7 +9,8 @@ import pytest
 from proxy.core.limits import WireLimits
 from proxy.core.rules import Side
 from proxy.gateway.outgoing import Manner
-from tests.peers import Exchange, RawClient, answering, asked, ok
+from tests import pki
+from tests.peers import Exchange, RawClient, answering, asked, ok, open_connection
 from tests.rig import USERS, running
 from tests.waiting import until
 
@@ -30,7 +31,7 @@ async def test_a_get_is_forwarded_with_its_raw_target_and_answered_by_the_planne
         assert seen.value(b"host") == b"shop.test"
         assert seen.value(b"via") == b"1.1 banyan"
         assert seen.value(b"x-forwarded-for") == b"127.0.0.1"
-        assert seen.value(b"x-forwarded-proto") == b"http"
+        assert seen.value(b"x-forwarded-proto") == pki.switch.scheme
         assert seen.value(b"x-forwarded-host") == b"shop.test"
         assert seen.value(b"x-request-id")
         assert rig.legacy.seen == []
@@ -117,7 +118,7 @@ async def test_a_slow_reader_stops_the_side_instead_of_filling_memory():
 
     async with running() as rig:
         rig.modern.script = script
-        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port, limit=1024)
+        reader, writer = await open_connection(rig.port, limit=1024)
         writer.write(GET)
         await until(lambda: any(line.paused for line in rig.pools[Side.MODERN]._all))
         assert sent < len(body)
@@ -392,11 +393,11 @@ async def test_forwarded_fields_of_strangers_are_replaced():
 
 async def test_a_location_that_names_a_side_names_the_client_s_address_instead():
     async with running() as rig:
-        place = b"http://127.0.0.1:%d/api/users/7" % rig.legacy.port
+        place = b"%b://127.0.0.1:%d/api/users/7" % (pki.switch.scheme, rig.legacy.port)
         rig.legacy.script = answering(b"HTTP/1.1 201 Created\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % place)
         answer = await asked(rig.port, POST)
 
-        assert answer.value(b"location") == b"http://shop.test/api/users/7"
+        assert answer.value(b"location") == pki.switch.scheme + b"://shop.test/api/users/7"
 
 
 async def test_validators_belong_to_the_write_primary():
@@ -526,7 +527,7 @@ async def test_many_interim_answers_before_a_slow_reader_keep_what_follows_back(
 
     async with running() as rig:
         rig.modern.script = script
-        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port, limit=1024)
+        reader, writer = await open_connection(rig.port, limit=1024)
         writer.write(GET)
         await until(lambda: any(line.paused for line in rig.pools[Side.MODERN]._all))
         (client,) = rig.listener.clients

@@ -27,7 +27,7 @@ NETWORKS = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")
 
 
 def client(address: bytes = b"1.2.3.4") -> Any:
-    return cast(Any, SimpleNamespace(address=address, forwarded=b"", forwarded_host=b""))
+    return cast(Any, SimpleNamespace(address=address, forwarded=b"", forwarded_host=b"", scheme=b"http"))
 
 
 def head(method: bytes = b"GET", target: bytes = b"/a?b", *fields: bytes, host: bytes = b"a") -> RequestHead:
@@ -168,6 +168,10 @@ def test_validators_are_taken_out_of_an_answer():
         (b"http://legacy:90011/x", b"http://legacy:90011/x"),
         (b"http://legacy:9001.evil/x", b"http://legacy:9001.evil/x"),
         (b"https://legacy:9001/x", b"https://legacy:9001/x"),
+        (b"https://secure/x", b"https://shop.test/x"),
+        (b"https://secure:443/x", b"https://shop.test/x"),
+        (b"https://secure:444/x", b"https://secure:444/x"),
+        (b"http://secure/x", b"http://secure/x"),
         (b"/x", b"/x"),
         (b"//legacy:9001/x", b"//legacy:9001/x"),
         (b"", b""),
@@ -175,7 +179,8 @@ def test_validators_are_taken_out_of_an_answer():
 )
 def test_a_location_that_names_a_side_names_us(location, seen):
     fields = field(b"location", location) + field(b"x", location) + field(b"content-location", location)
-    changed = own_location(fields, (b"legacy:9001", b"modern:9002"), b"https://shop.test")
+    sides = (SIDE, SideManner(b"modern:9002"), SideManner(b"secure", scheme=b"https"))
+    changed = own_location(fields, tuple(origin for side in sides for origin in side.origins), b"https://shop.test")
 
     assert changed == field(b"location", seen) + field(b"x", location) + field(b"content-location", seen)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from proxy.core.messages import field as head_field
 from proxy.wire.client import Client
 from proxy.wire.listener import Listener, bound
 from proxy.wire.wheel import Wheel
+from tests import pki
 from tests.peers import RawClient
 from tests.rig import Clock
 
@@ -120,11 +122,13 @@ async def door(
     on_open: Callable[[Guest], None] | None = None,
     limits: WireLimits | None = None,
     deadlines: ClientDeadlines | None = None,
+    tls: Callable[[], ssl.SSLContext] | None = None,
 ) -> AsyncIterator[Door]:
     lodge = Lodge(on_open=on_open)
     clock = Clock()
     wheel = Wheel(clock)
-    listener = Listener(lodge, wheel, limits or WireLimits(), deadlines or ClientDeadlines())
+    tls = tls or (pki.own_context if pki.switch.on else None)
+    listener = Listener(lodge, wheel, limits or WireLimits(), deadlines or ClientDeadlines(), tls)
     port = await listener.start(bound("127.0.0.1", 0))
     opened = Door(lodge, listener, wheel, clock, port)
     asyncio.get_running_loop().set_exception_handler(lambda _, context: opened.faults.append(context))

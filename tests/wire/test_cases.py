@@ -13,6 +13,7 @@ from contextlib import suppress
 import pytest
 
 from proxy.core.rules import Side
+from tests import pki
 from tests.peers import RawClient, answering, ok
 from tests.rig import USERS, Rig, running
 from tests.waiting import until
@@ -280,8 +281,8 @@ async def test_forwarded_anew_byte_for_byte_and_both_connections_go_on(case, way
 
         assert received == (
             b"%b %b HTTP/1.1\r\n%bhost: a\r\nvia: 1.1 banyan\r\nx-forwarded-for: 127.0.0.1\r\n"
-            b"x-forwarded-proto: http\r\nx-forwarded-host: a\r\nx-request-id: banyan-1\r\n"
-            % (method, target, passed)
+            b"x-forwarded-proto: %b\r\nx-forwarded-host: a\r\nx-request-id: banyan-1\r\n"
+            % (method, target, passed, pki.switch.scheme)
             + end
         )
         requests, behind = seen_by(rig.legacy)

@@ -15,7 +15,7 @@ from contextlib import suppress
 import pytest
 
 from proxy.core.rules import Side
-from tests.peers import Exchange, answering, ok
+from tests.peers import Exchange, answering, ok, open_connection
 from tests.rig import running
 from tests.waiting import until
 from tests.wire import grammar
@@ -80,7 +80,7 @@ async def test_100_a_reader_that_takes_nothing_frees_the_side_in_the_end():
 
     async with running(LEGACY_ONLY) as rig:
         rig.legacy.script = endless
-        _, writer = await asyncio.open_connection("127.0.0.1", rig.port, limit=1024)
+        _, writer = await open_connection(rig.port, limit=1024)
         writer.write(get())
         await until(lambda: any(line.paused for line in rig.pools[Side.LEGACY]._all))
         (client,) = rig.listener.clients

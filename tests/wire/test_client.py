@@ -12,6 +12,7 @@ import pytest
 from proxy.core.limits import WireLimits
 from proxy.core.messages import field
 from proxy.wire.client import HALF_CLOSED_S, HEADS_A_TURN, LINES_A_TURN, LINGER_S, WRITE_HIGH_BYTES
+from tests.peers import open_connection
 from tests.rig import running
 from tests.waiting import until
 from tests.wire.lodge import Door, Guest, door
@@ -362,7 +363,7 @@ async def test_the_last_answer_of_a_connection_reaches_a_slow_reader_whole():
     """The time to linger is for what the client still sends, not for what it still has to read."""
     body = b"x" * (24 << 20)
     async with door(lambda guest: guest.answer(body)) as opened:
-        reader, writer = await asyncio.open_connection("127.0.0.1", opened.port, limit=1024)
+        reader, writer = await open_connection(opened.port, limit=1024)
         writer.write(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         head = await reader.readuntil(b"\r\n\r\n")
         assert b"connection: close" in head
@@ -383,7 +384,7 @@ async def test_the_last_answer_of_a_connection_reaches_a_slow_reader_whole():
 @pytest.mark.parametrize("close", [b"close", b"keep-alive"])
 async def test_a_client_that_takes_nothing_is_cut_in_the_end(close):
     async with door(lambda guest: guest.answer(b"x" * (24 << 20))) as opened:
-        _, writer = await asyncio.open_connection("127.0.0.1", opened.port, limit=1024)
+        _, writer = await open_connection(opened.port, limit=1024)
         writer.write(GET.replace(b"\r\n\r\n", b"\r\nConnection: %b\r\n\r\n" % close))
         await until(lambda: opened.guests and opened.client.blocked)
         await until(lambda: opened.client.transport.get_write_buffer_size() > WRITE_HIGH_BYTES)
@@ -398,7 +399,7 @@ async def test_a_client_that_takes_nothing_is_cut_in_the_end(close):
 async def test_a_half_closed_client_that_reads_slowly_gets_all_of_it():
     body = b"x" * (24 << 20)
     async with door(lambda guest: guest.answer(body)) as opened:
-        reader, writer = await asyncio.open_connection("127.0.0.1", opened.port, limit=1024)
+        reader, writer = await open_connection(opened.port, limit=1024)
         writer.write(GET)
         writer.write_eof()
         await reader.readuntil(b"\r\n\r\n")
@@ -525,7 +526,7 @@ async def test_whoever_waits_for_an_answer_has_no_deadline():
 
 async def test_a_slow_reader_blocks_whoever_serves_and_is_waited_for_as_long_as_it_takes_something():
     async with door() as opened:
-        reader, writer = await asyncio.open_connection("127.0.0.1", opened.port, limit=1024)
+        reader, writer = await open_connection(opened.port, limit=1024)
         writer.write(GET)
         guest = await guest_of(opened)
         guest.begin(length=48 << 20)
@@ -586,7 +587,7 @@ async def test_the_end_of_a_client_before_the_switch_is_handed_on_behind_it():
 
 async def test_a_half_closed_tunnel_that_was_blocked_once_has_no_deadline():
     async with door() as opened:
-        reader, writer = await asyncio.open_connection("127.0.0.1", opened.port, limit=1024)
+        reader, writer = await open_connection(opened.port, limit=1024)
         writer.write(GET)
         guest = await guest_of(opened)
         guest.client.switch(b"", b"", b"")
@@ -608,7 +609,7 @@ async def test_a_half_closed_tunnel_that_was_blocked_once_has_no_deadline():
 
 async def test_a_closed_tunnel_that_is_not_read_is_cut_in_the_end():
     async with door() as opened:
-        _, writer = await asyncio.open_connection("127.0.0.1", opened.port, limit=1024)
+        _, writer = await open_connection(opened.port, limit=1024)
         writer.write(GET)
         guest = await guest_of(opened)
         guest.client.switch(b"", b"", b"")

@@ -14,7 +14,7 @@ import pytest
 
 from proxy.core.limits import WireLimits
 from proxy.core.rules import Side
-from tests.peers import Exchange, answering, asked, ok
+from tests.peers import Exchange, answering, asked, ok, open_connection
 from tests.rig import running
 from tests.waiting import until
 from tests.wire.test_cases import GOOD, LEGACY_ONLY, chunks, get, post, seen_by
@@ -107,7 +107,7 @@ async def test_there_is_no_pause_to_miss_when_much_comes_at_once():
     body = os.urandom(1 << 20) * 8
     async with running(LEGACY_ONLY) as rig:
         rig.legacy.script = answering(ok(body))
-        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port, limit=1024)
+        reader, writer = await open_connection(rig.port, limit=1024)
         writer.write(get())
         await until(lambda: any(line.paused for line in rig.pools[Side.LEGACY]._all))
         (client,) = rig.listener.clients

@@ -13,6 +13,7 @@ from proxy.core.messages import AnswerHead
 from proxy.wire.pool import Pool, Waits
 from proxy.wire.upstream import Line
 from proxy.wire.wheel import Wheel
+from tests import pki
 from tests.peers import Script, Side
 from tests.rig import Clock
 
@@ -104,6 +105,7 @@ async def bench(
     clock = Clock()
     wheel = Wheel(clock)
     pool = Pool("modern", ("127.0.0.1", side.port), wheel, limits or WireLimits(), connections)
+    pool.tls = pki.trust() if pki.switch.on else None
     try:
         yield Bench(side, pool, wheel, clock)
     finally:
