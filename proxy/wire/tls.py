@@ -26,9 +26,8 @@ SOCKET_BYTES = 65_536
 PLAIN_HTTP = "tls_plain_http"
 _SHAKING, _OPEN, _OVER = range(3)
 _CERTIFICATE = "tls_certificate_error"
-
-
 _NOBODY = asyncio.Protocol()
+_GONE = cast(ssl.SSLObject, None)
 
 
 def _nobody_asks(_: object) -> None:
@@ -66,8 +65,8 @@ class Secured(asyncio.Protocol, asyncio.Transport):
     """
 
     __slots__ = (
-        "_above", "_closed", "_context", "_ended", "_fault", "_header", "_incoming", "_mute", "_outgoing", "_paused",
-        "_poll", "_record_left", "_said", "_server_name", "_shaken", "_state", "_tls", "raw",
+        "_above", "_closed", "_context", "_end_due", "_ended", "_fault", "_header", "_incoming", "_mute", "_outgoing",
+        "_paused", "_poll", "_record_left", "_said", "_server_name", "_shaken", "_state", "_tls", "raw",
     )  # fmt: skip
 
     def __init__(
@@ -84,11 +83,12 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         self._server_name = server_name
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls: ssl.SSLObject
+        self._tls = _GONE
         self.raw: asyncio.Transport | None = None
         self._state = _SHAKING
         self._paused = False
         self._ended = False  # the peer said close_notify
+        self._end_due = False  # and what is above has not been told yet
         self._said = False  # we did
         self._mute = False  # the sending half of the socket is closed as well
         self._closed = False
@@ -101,6 +101,9 @@ class Secured(asyncio.Protocol, asyncio.Transport):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.raw = cast(asyncio.Transport, transport)
+        if self._closed:  # given up before it was there
+            self.raw.abort()
+            return
         name = self._server_name
         try:
             self._tls = self._context.wrap_bio(
@@ -113,7 +116,7 @@ class Secured(asyncio.Protocol, asyncio.Transport):
             self._shake()
 
     def data_received(self, data: bytes) -> None:
-        if self._closed:
+        if self._closed or self._ended:  # nothing counts behind the end (RFC 8446 section 6.1)
             return
         self._follow(data)
         self._incoming.write(data)
@@ -134,11 +137,12 @@ class Secured(asyncio.Protocol, asyncio.Transport):
     def connection_lost(self, exc: Exception | None) -> None:
         state, self._state = self._state, _OVER
         self._closed = True
-        above, self._above = self._above, _NOBODY  # no circles: what OpenSSL holds goes at once
+        above, self._above = self._above, _NOBODY
+        self._tls = _GONE  # what OpenSSL holds goes at once: others hold us a little longer
         if state == _SHAKING:
             self._tell(TlsFault("the connection was lost in the middle of the handshake", key=""))
         elif state == _OPEN:
-            above.connection_lost(self._fault or exc)
+            above.connection_lost(self._fault or (None if self._ended else exc))  # what was whole stays whole
 
     def pause_writing(self) -> None:
         if self._state == _OPEN:
@@ -242,7 +246,7 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         self._paused = False
         assert self.raw is not None
         self.raw.resume_reading()
-        if self._ended:
+        if self._end_due:
             asyncio.get_running_loop().call_soon(self._give_end)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
@@ -298,13 +302,13 @@ class Secured(asyncio.Protocol, asyncio.Transport):
             while incoming.pending or tls.pending():  # asking for more raises, which is dear
                 block = tls.read(RECORD_BYTES)
                 if not block:
-                    self._ended = True
+                    self._ended = self._end_due = True
                     break
                 blocks.append(block)
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:
-            self._ended = True
+            self._ended = self._end_due = True
         except ssl.SSLError as exc:
             fault = fault_of(exc)
         if self._outgoing.pending:
@@ -313,16 +317,15 @@ class Secured(asyncio.Protocol, asyncio.Transport):
             self._above.data_received(blocks[0] if len(blocks) == 1 else b"".join(blocks))
         if fault is not None:
             self._lose(fault)
-        elif self._ended:
-            incoming.read()  # nothing counts behind the end (RFC 8446 section 6.1)
+        else:
             self._give_end()
 
     def _give_end(self) -> None:
-        """Tell what is above of the end, once it reads."""
-        if self._paused or self._closed or self._state != _OPEN:
-            return
-        if not self._above.eof_received():
-            self.close()
+        """Tell what is above of the end, if it has come, as soon as it reads; once."""
+        if self._end_due and not self._paused and not self._closed:
+            self._end_due = False
+            if not self._above.eof_received():
+                self.close()
 
     def _follow(self, data: bytes) -> None:
         """Keep count of where records begin and end (RFC 8446 section 5.1)."""
@@ -388,10 +391,11 @@ async def dialled(above: asyncio.Protocol, trust: Trust, host: str, port: int) -
             shaken.set_result(None) if fault is None else shaken.set_exception(fault)
 
     secured = Secured(trust.context(), above, done, trust.server_name)
-    await loop.create_connection(lambda: secured, host, port)
     try:
+        await loop.create_connection(lambda: secured, host, port)
         await shaken
     except asyncio.CancelledError:
+        shaken.cancel()
         secured.abort()
         raise
     return secured

@@ -553,18 +553,19 @@ class Quiet(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.received = b""
-        self.ended = False
-        self.lost: Exception | None = None
+        self.ends = 0
+        self.stays = False  # open, when the other end has closed its half
+        self.lost: list[Exception | None] = []
 
     def data_received(self, data: bytes) -> None:
         self.received += data
 
     def eof_received(self) -> bool:
-        self.ended = True
-        return False
+        self.ends += 1
+        return self.stays
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = exc
+        self.lost.append(exc)
 
 
 class Idle:
@@ -647,7 +648,7 @@ async def test_an_end_is():
             pair.side.tls.unwrap()
         pair.put(pair.tickets + pair.side.outgoing.read())
         assert pair.line.stirs(0)
-        assert pair.above.ended and pair.line.is_closing()
+        assert pair.above.ends and pair.line.is_closing()
     async with idle() as pair:
         with socket.socket(fileno=os.dup(pair.side.writer.get_extra_info("socket").fileno())) as sock:
             sock.shutdown(socket.SHUT_WR)
@@ -661,7 +662,39 @@ async def test_a_connection_that_is_lost_is():
         await until(pair.line.is_closing)
         assert pair.line.stirs(0)
         await until(lambda: pair.above.lost)
-        assert isinstance(pair.above.lost, TlsFault)
+        assert isinstance(pair.above.lost[0], TlsFault)
+
+
+async def test_the_end_is_told_once_and_only_to_who_reads():
+    async with idle() as pair:
+        pair.above.stays = True
+        pair.line.pause_reading()
+        with suppress(ssl.SSLError):
+            pair.side.tls.unwrap()
+        pair.line.data_received(pair.tickets + pair.side.outgoing.read())
+        assert pair.above.ends == 0
+        for _ in range(3):
+            pair.line.resume_reading()
+            await asyncio.sleep(0)
+            pair.line.pause_reading()
+        pair.line.data_received(b"anything")
+        assert (pair.above.ends, pair.above.received) == (1, b"")
+        pair.line.write(b"still here")
+        assert await pair.side.read() == b"still here"
+
+
+async def test_what_was_whole_stays_whole_when_the_socket_breaks_behind_it():
+    async with idle() as pair:
+        pair.above.stays = True
+        with suppress(ssl.SSLError):
+            pair.side.tls.unwrap()
+        pair.line.data_received(pair.tickets + pair.side.outgoing.read())
+        pair.line.connection_lost(ConnectionResetError())
+        assert pair.above.lost == [None]
+    async with idle() as pair:
+        broken = ConnectionResetError()
+        pair.line.connection_lost(broken)
+        assert pair.above.lost == [broken]
 
 
 async def test_a_pool_gives_a_talking_connection_up_before_it_is_used():
