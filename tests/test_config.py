@@ -12,7 +12,8 @@ from proxy.config import find_config, json_schema, load_settings, variables
 from proxy.core.errors import ConfigError
 from proxy.core.limits import ClientDeadlines, WireLimits
 from proxy.core.model import Side
-from proxy.settings import Settings
+from proxy.settings import ListenerTls, Settings
+from proxy.wire.certificates import DialingFiles
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.yaml"
 
@@ -519,3 +520,40 @@ def test_variables_have_the_names_of_their_settings():
 
     assert names["BANYAN_SIDES__LEGACY__LIMITS__CONNECTIONS"] == ("sides", "legacy", "limits", "connections")
     assert config.CONFIG_VARIABLE not in names
+
+
+# TLS: files that are named, and what is in them
+
+
+def test_files_of_tls_are_relative_to_the_file_that_names_them(tmp_path):
+    settings = load(tmp_path, "tls: {cert: a.pem, key: /b}\nsides: {legacy: {url: https://a, tls: {ca: c/d}}}\n")
+
+    assert settings.tls == ListenerTls(cert=tmp_path / "a.pem", key=Path("/b"))
+    assert settings.sides.legacy.tls.ca == tmp_path / "c/d"
+
+
+def test_files_of_tls_in_variables(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(None, {"BANYAN_TLS__CERT": "a.pem", "BANYAN_SIDES__MODERN__URL": "https://a"})
+
+    assert settings.tls.cert == tmp_path / "a.pem"
+    assert settings.sides.modern.files == DialingFiles()
+
+
+def test_what_the_files_hold_is_looked_at_by_whoever_needs_them(tmp_path):
+    (tmp_path / "ca.pem").write_text("nothing")
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "tls:\n  cert: missing.pem\n"
+        "sides:\n  legacy: {url: https://a, tls: {ca: ca.pem}}\n  modern: {tls: {ca: null}}\n"
+    )
+    assert load_settings(path, {}).tls.cert == tmp_path / "missing.pem"
+
+    with pytest.raises(ConfigError) as refused:
+        load_settings(path, {}, certificates=True)
+
+    assert [str(each).removeprefix(str(tmp_path) + "/") for each in refused.value.problems] == [
+        f"config.yaml:2:9: tls.cert: {tmp_path}/missing.pem cannot be read: No such file or directory",
+        f"config.yaml:4:38: sides.legacy.tls.ca: {tmp_path}/ca.pem holds no certificate in PEM "
+        "(no certificate or crl found)",
+    ]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from proxy.core.status import heartbeat_facts
+from tests import pki
 from tests.cli.place import Place
 from tests.store.servers import free_port
 
@@ -25,12 +27,14 @@ class Healthy(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def side() -> Iterator[str]:
+def side(tls: ssl.SSLContext | None = None) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         thread.join()
@@ -146,3 +150,32 @@ def test_as_a_table_each_finding_has_a_mark(place, sides):
     lines = place.say("doctor").out.splitlines()
 
     assert all(line[0] in "✓!✗" for line in lines)
+
+
+def test_sides_over_tls_are_judged_as_the_gateway_judges_them(place, sides):
+    root = str(pki.authority().root)
+    with side(pki.serving()) as url:
+        place.configure(sides=sides | {"modern": {"url": url, "tls": {"ca": root}}})
+        assert found(place)["side modern"][0] == "ok"
+
+        place.configure(sides=sides | {"modern": {"url": url, "tls": {"verify": False}}})
+        state, says = found(place)["side modern"]
+        assert (state, says.endswith("its certificate is not verified")) == ("warning", True)
+
+        place.configure(sides=sides | {"modern": {"url": url}})
+        state, says = found(place, 5)["side modern"]
+        assert (state, "certificate verify failed" in says) == ("failure", True)
+
+        place.configure(sides=sides | {"modern": {"url": url, "tls": {"ca": "missing.pem"}}})
+        state, says = found(place, 4)["side modern"]
+        assert (state, says.startswith("tls.ca: ")) == ("failure", True)
+
+
+def test_the_certificate_for_clients_is_looked_at(place, sides):
+    cert = pki.server_cert()
+    place.configure(sides=sides, tls={"cert": str(cert), "key": str(pki.key_of(cert))})
+    assert found(place)["tls"] == ("ok", f"{cert} can be served; client certificates: none")
+
+    place.configure(sides=sides, tls={"cert": str(cert)})
+    state, says = found(place, 4)["tls"]
+    assert (state, says.startswith("cert: ")) == ("failure", True)

@@ -144,7 +144,9 @@ def test_a_loop_is_seen_whatever_the_case_of_our_own_name():
     assert loops([b"1.1 Sidecar"], b"SideCar")
 
 
-@pytest.mark.parametrize("name", [b"x-forwarded-user", b"x-forwarded-ssl", b"x-forwarded-for"])
+@pytest.mark.parametrize(
+    "name", [b"x-forwarded-user", b"x-forwarded-client-cert", b"client-cert", b"client-cert-chain"]
+)
 def test_every_field_that_a_proxy_forwards_by_is_believed_from_trusted_peers_only(name):
     assert meaning_in_request(name) == FORWARDED
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from dataclasses import replace
 
 import pytest
 
 from proxy.core.breaker import State
 from proxy.core.rules import Side
 from proxy.gateway.outgoing import Manner
+from tests import pki
 from tests.peers import Exchange, answering, asked, ok
 from tests.rig import USERS, Rig, running
 from tests.waiting import until
@@ -78,6 +80,8 @@ async def test_a_trusted_proxy_says_whom_it_serves():
         b"X-Forwarded-Proto: https",
         b"X-Request-Id: abc",
         b"Forwarded: for=x",
+        b"X-Forwarded-Client-Cert: By=x",
+        b"Client-Cert: :eA==:",
     )
     manner = Manner(access_log=True, trusted=LOOPBACK.trusted)
     async with running(manner=manner) as rig:
@@ -89,6 +93,8 @@ async def test_a_trusted_proxy_says_whom_it_serves():
         assert seen.value(b"x-forwarded-proto") == b"https"
         assert seen.value(b"x-request-id") == b"abc"
         assert seen.value(b"forwarded") == b"for=x"
+        assert seen.value(b"x-forwarded-client-cert") == b"By=x"
+        assert seen.value(b"client-cert") == b":eA==:"
         assert answer.value(b"location") == b"https://public.test/x"
         (line,) = rig.gateway.records.take_lines()
         assert b'"client":"1.2.3.4"' in line and b'"request_id":"abc"' in line
@@ -98,6 +104,7 @@ async def test_nothing_that_a_stranger_says_is_believed_or_comes_back_to_anybody
     said = (
         b"X-Forwarded-For: 6.6.6.6", b"X-Forwarded-Proto: javascript:x", b"X-Forwarded-Host: evil.test",
         b"X-Request-Id: evil", b"Forwarded: for=evil", b"X-Forwarded-Prefix: /evil",
+        b"X-Forwarded-Client-Cert: Subject=evil", b"Client-Cert: :evil:", b"Client-Cert-Chain: :evil:",
     )  # fmt: skip
     async with running() as rig:
         rig.modern.script = answering(ok(extra=b"Location: http://127.0.0.1:%d/x\r\n" % rig.modern.port))
@@ -384,3 +391,28 @@ async def trickle(rig: Rig, target: bytes) -> None:
         await client.send(parts[1])
         assert (await client.answer()).status == 200
         client.close()
+
+
+async def test_over_tls_the_scheme_is_https_unless_a_trusted_proxy_says_otherwise():
+    with pki.spoken():
+        async with running(manner=LOOPBACK) as rig:
+            rig.modern.script = answering(ok(extra=b"Location: https://127.0.0.1:%d/x\r\n" % rig.modern.port))
+            for field, scheme in (
+                (b"X: y", b"https"),
+                (b"X-Request-Id: a", b"https"),
+                (b"X-Forwarded-Proto: http", b"http"),
+            ):
+                answer = await asked(rig.port, with_fields(field))
+                assert rig.modern.seen[-1].value(b"x-forwarded-proto") == scheme
+                assert answer.value(b"location") == scheme + b"://shop.test/x"
+
+
+async def test_what_tls_was_at_fault_is_said_to_the_client_of_a_write():
+    with pki.spoken():
+        async with running({**USERS, "weight": 0.0}) as rig:
+            rig.pools[Side.LEGACY].tls = replace(pki.trust(), server_name="other.test")
+            answer = await asked(rig.port, b"PUT /api/users/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+            assert answer.status == 502
+            assert b"error=tls_certificate_error" in (answer.value(b"proxy-status") or b"")
+            assert b"Hostname mismatch" in answer.body
+            assert rig.legacy.raw == []
