@@ -197,6 +197,8 @@ async def _built(
     for side, pool in pools.items():
         stack.push_async_callback(pool.close)
         pool.tls = _trust(settings, side, certificates)
+        if pool.tls is not None and not settings.side(side).tls.verify:
+            log.warning("side_not_verified", side=side.value, why="whoever answers there is believed")
     fleet = Fleet(link)
     rules = RuleStore(link)
     emergencies = Emergencies(link)

@@ -300,6 +300,18 @@ async def test_what_a_side_is_shown_changes_with_its_files_too(house):
     await until(modern, 30)
 
 
+async def test_a_side_that_is_not_verified_is_told_of_at_the_start(house):
+    foreign = pki.Authority.made(house.folder / "foreign", "another root").signed("stranger")
+    port = house.modern.port
+    await house.modern.stop()
+    house.modern.tls = serving(foreign)
+    await house.modern.start(port)
+    replica = await house.replica(**house.settings(modern={"ca": None, "verify": False}))
+    assert (await ask(replica)).value(b"x-banyan-side") == b"modern"
+    (told,) = [line for line in replica.log if line["event"] == "side_not_verified"]
+    assert (told["level"], told["side"]) == ("warning", "modern")
+
+
 async def test_who_cannot_be_served_is_counted(house):
     replica = await house.replica()
     plain = await RawClient.connect(replica.port)
