@@ -19,7 +19,7 @@ from rich.table import Table
 from proxy.cli.output import visible
 
 PIPE_COLUMNS = 1_000  # where stdout is no terminal: nothing is cut to a width that nobody sees
-COLOURS = {"legacy": "yellow", "modern": "green", "both": "cyan"}
+COLOURS = {"legacy": "yellow", "modern": "green", "both": "cyan", "unknown": "red"}
 MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failure": ("✗", "red")}
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
-from proxy.core.adopt import accepting
+from proxy.core.adopt import accepting, strangers
 from proxy.core.errors import ConfigError, GatewayError, NotAllowed
 from proxy.core.merge import Edit, differences, edits, merged
 from proxy.core.problems import Positions, either, problems_of, suggestion
@@ -138,6 +138,23 @@ def accept(rules: RuleSet, epochs: Iterable[str]) -> Draft:
     if not foreign:
         raise NotAllowed(f"every replica holds rules of epoch {rules.epoch}: there is nothing to accept")
     return Draft(accepting(rules, foreign), always=True)
+
+
+def check_followed(rules: RuleSet, held: Mapping[str, str]) -> tuple[str, ...]:
+    """
+    Return a warning when some live replicas keep rules of another epoch, and so would not follow a change of these.
+
+    `held` has the epoch of each replica by its id, empty for one without rules. Raises NotAllowed when no replica
+    follows: a change would be published and mean nothing.
+    """
+    others = strangers(rules, held)
+    if not others:
+        return ()
+    keep = f"{', '.join(others)} keep{'s' * (len(others) == 1)} rules of another epoch than the published ones"
+    accept = "`banyan rules accept` has every replica follow the published rules, an emergency works all the same"
+    if len(others) == sum(map(bool, held.values())):
+        raise NotAllowed(f"no replica would follow: {keep}; {accept}")
+    return (f"{keep} and will not follow; {accept}",)
 
 
 def push(rules: RuleSet, files: Mapping[str, FileState], *, take_files: bool = False) -> Draft:

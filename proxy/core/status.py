@@ -11,15 +11,18 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from proxy.core.adopt import strangers
+from proxy.core.answerer import Standing, plain, reads_of, writes_of
 from proxy.core.emergency import ALL, Emergency, Interpretation, interpret
 from proxy.core.errors import ConfigError
 from proxy.core.merge import ABSENT, differences
-from proxy.core.phases import STANDINGS, Outlook, RequestKind, eligible, outlook
+from proxy.core.phases import Outlook, outlook
 from proxy.core.problems import Alarm
 from proxy.core.rules import Component, Origin, RuleSet, Side, parse_component, warnings_of
 
 SKEW_LIMIT = 0.2  # of a component's reads with one and the same sticky value: from here on a weight means little
 ALWAYS_SHOWN = ("phase", "weight")
+_UNFOLLOWED = ["no replica follows these rules until `banyan rules accept`"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class Facts:
     What the document is made of.
 
     `rules` is None when there are none, or when `fault` says why they cannot be read; `replicas` are heartbeats as
-    mappings; `at_s` is the present, in seconds since 1970.
+    mappings; `at_s` is the present, in seconds since 1970. `store_lost`: it is one replica that speaks, after a cold
+    start from files alone.
     """
 
     rules: RuleSet | None
@@ -45,6 +49,7 @@ class Facts:
     replicas: Sequence[Mapping[str, Any]] = ()
     at_s: float = 0.0
     fault: str | None = None
+    store_lost: bool = False
 
 
 def heartbeat_facts(
@@ -130,26 +135,36 @@ def seconds_of(at: str) -> float | None:
 def _component(facts: Facts, rules: RuleSet, name: str, meant: Interpretation) -> dict[str, Any]:
     component = rules.components[name]
     ahead = outlook(rules, name)
+    unfollowed = _unfollowed(rules, facts.replicas)
+    standing = Standing(meant.sides.get(name), unfollowed, facts.store_lost)
+    blocked = _UNFOLLOWED if unfollowed else _blocked(name, ahead, meant, facts.replicas)
     return {
         "kind": component.kind,
         "owner": component.owner,
         "after": list(component.after),
         "phase": component.effective_phase,
-        "weight": _plain(component.weight),
-        "reads": _reads(component, meant.sides.get(name)),
-        "writes": STANDINGS[component.effective_phase].primary,
+        "weight": plain(component.weight),
+        "reads": reads_of(component, standing),
+        "writes": writes_of(component, standing),
         "emergency": _emergency_of(name, facts.emergencies, meant),
         "own_emergencies": _own_emergencies(name, meant, facts.replicas),
         "values": _values(rules, component, facts.at_s),
         "changed": _changed(rules.origins.get(name, {})),
-        "going_back": ahead.going_back,
-        "next": {"step": ahead.next_step, "verb": ahead.verb, "blocked": _blocked(name, ahead, meant, facts.replicas)},
+        "going_back": _UNFOLLOWED[0] if unfollowed else ahead.going_back,
+        "next": {"step": ahead.next_step, "verb": ahead.verb, "blocked": blocked},
         "warnings": [each.what for each in warnings_of({name: component})],
         "breakers": _breakers(name, facts.replicas),
         "skew": _skew(name, facts.replicas),
         "refused": [each for each in _refused(facts.replicas) if each["component"] == name],
         "drifts": _drifts(name, facts.replicas),
     }
+
+
+def _unfollowed(rules: RuleSet, replicas: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether there are replicas with rules, and all of them keep those of another epoch."""
+    sources = {str(each.get("id")): each for each in replicas if each.get("source") != "files"}
+    held = {name: epoch for name, each in sources.items() if (epoch := str(each.get("epoch") or ""))}
+    return bool(held) and len(strangers(rules, held)) == len(held)
 
 
 def _blocked(name: str, ahead: Outlook, meant: Interpretation, replicas: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -161,23 +176,6 @@ def _blocked(name: str, ahead: Outlook, meant: Interpretation, replicas: Sequenc
         blocked.append(f"an emergency sends all reads to {meant.sides[name]}")
     modern = open_breakers(name, replicas).get(Side.MODERN)
     return blocked + ([f"the breaker of modern is open in {', '.join(modern)}"] if modern else [])
-
-
-def _reads(component: Component, emergency: Side | None) -> dict[str, Any]:
-    """Say who answers the reads, in percent, and why; breakers are a matter of each replica and stand elsewhere."""
-    sides = eligible(component.kind, component.effective_phase, RequestKind.READ)
-    if emergency is not None and emergency in sides:
-        reason, modern, why = "emergency", 100.0 * (emergency is Side.MODERN), f"an emergency sends all to {emergency}"
-    elif len(sides) == 1:
-        phase = component.effective_phase
-        reason, modern, why = "phase", 100.0 * (sides[0] is Side.MODERN), f"in phase {phase} only {sides[0]} answers"
-    else:
-        reason, modern, why = "weight", component.weight, f"weight {component.weight:g}"
-        if component.pin:
-            why += f", but {len(component.pin)} pin{'s' * (len(component.pin) != 1)} before it"
-    answers = "legacy" if modern == 0 else "modern" if modern == 100 else "both"
-    shares = {"legacy": _plain(round(100 - modern, 2)), "modern": _plain(modern)}
-    return {"side": answers, **shares, "reason": reason, "why": why}
 
 
 def _values(rules: RuleSet, component: Component, now: float) -> dict[str, dict[str, Any]]:
@@ -378,7 +376,3 @@ def _because(facts: Facts, alarms: Sequence[Mapping[str, Any]], refused: Sequenc
             if (share := _skew(name, facts.replicas)) is not None
         ]
     return list(dict.fromkeys(found))
-
-
-def _plain(number: float) -> float | int:
-    return int(number) if number == int(number) else number

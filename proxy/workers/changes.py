@@ -106,7 +106,7 @@ class Changes:
         async def decide(current: RuleSet) -> Draft:
             return changes.accept(current, [replica.epoch for replica in await self._fleet.replicas()])
 
-        return await self._publish(decide, by)
+        return await self._publish(decide, by, for_strangers=True)
 
     async def push(self, files: Mapping[str, FileState], by: By, *, take_files: bool = False) -> Done:
         """Publish what was edited in the rule files, all of it or nothing; the first publication seeds the store."""
@@ -140,22 +140,30 @@ class Changes:
         lasts = "until it is lifted" if for_s is None else f"for {for_s:g} s"
         return Done(version, True, (f"emergency:{name}: {before or 'nothing'} → {side} {lasts}",), warnings)
 
-    async def _publish(self, decide: Decide, by: By) -> Done:
+    async def _publish(self, decide: Decide, by: By, *, for_strangers: bool = False) -> Done:
+        """Publish what is decided; unless it is `for_strangers`, some replica has to follow it."""
         for attempt in range(1, TRIES + 1):
             current = await self.current()
             if by.expect is not None and by.expect != current.version:
                 raise Conflict(by.expect, current.version)
             draft = await decide(current)
+            doubts = () if for_strangers else changes.check_followed(current, await self._held())
+            warnings = (*doubts, *draft.warnings)
             if not draft.is_change:
-                return Done(current.version, False, (), draft.warnings)
+                return Done(current.version, False, (), warnings)
             try:
                 after = await self._rules.publish(draft.rules, expect=current.version, who=by.who, why=by.why)
             except Conflict:
                 if by.expect is not None or attempt == TRIES:
                     raise
             else:
-                return Done(after.version, True, draft.sentences(), draft.warnings)
+                return Done(after.version, True, draft.sentences(), warnings)
         raise AssertionError("unreachable: the last try returns or raises")
+
+    async def _held(self) -> dict[str, str]:
+        """Return the epoch that each live replica holds; what came from files alone yields to anything published."""
+        found = await self._fleet.replicas()
+        return {each.id: "" if each.source == "files" else each.epoch for each in found}
 
     async def current(self) -> RuleSet:
         """Return the rules that are published."""

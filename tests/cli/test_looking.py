@@ -209,3 +209,13 @@ def test_no_folder_and_no_settings_are_fine_for_a_look(bare):
     (bare.folder / "config.yaml").unlink()
 
     assert bare.say("explain", "--rules", "rules", "GET", "/").code == 0
+
+
+def test_status_claims_nothing_that_no_replica_does(place):
+    place.beat("one", epoch="another", version=10, source="store")
+
+    said = place.say("status")
+
+    assert said.code == 0
+    assert "unknown (unfollowed)" in said.out
+    assert "blocked: no replica follows these rules until `banyan rules accept`" in said.out

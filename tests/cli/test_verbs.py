@@ -145,3 +145,52 @@ def test_a_store_without_rules_is_a_condition_not_met(empty):
 
     assert said.code == 3
     assert "banyan rules push" in said.err
+
+
+FOREIGN = {"epoch": "another", "version": 10, "source": "store"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("weight", "users", "25"),
+        ("weight", "users", "6"),  # not even "nothing to change": it is not so where traffic is
+        ("phase", "users", "shadow"),
+        ("rollback", "users", "--why", "errors"),
+        ("rules", "push", "--take", "files"),
+        ("rules", "undo"),
+    ],
+)
+def test_a_change_that_no_replica_would_follow_is_refused(place, words):
+    place.say("weight", "users", "6")
+    place.beat("one", **FOREIGN)
+
+    said = place.say(*words)
+
+    assert (said.code, said.out) == (3, "")
+    assert "no replica would follow: one keeps rules of another epoch" in said.err
+    assert "`banyan rules accept`" in said.err
+
+
+def test_once_the_rules_are_accepted_a_rollback_is_made(place):
+    place.beat("one", **FOREIGN)
+    assert place.say("rules", "accept").code == 0
+
+    assert place.say("rollback", "users", "--why", "errors").out == "users.weight: 5 → 0\nversion 3\n"
+
+
+def test_a_change_that_some_replica_would_not_follow_is_made_and_warned_of(place):
+    epoch = place.say("status", "-o", "json").data["epoch"]
+    place.beat("one", **FOREIGN)
+    place.beat("two", epoch=epoch, version=1, source="store")
+
+    said = place.say("rollback", "users", "--why", "errors")
+
+    assert said.code == 0
+    assert said.err.startswith("warning: one keeps rules of another epoch")
+
+
+def test_an_emergency_is_set_whatever_replicas_hold(place):
+    place.beat("one", **FOREIGN)
+
+    assert place.say("emergency", "users", "legacy", "--why", "errors").code == 0

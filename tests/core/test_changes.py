@@ -12,6 +12,7 @@ from proxy.core.changes import (
     Drift,
     Unknown,
     accept,
+    check_followed,
     drift_of,
     phase_of,
     push,
@@ -368,3 +369,20 @@ def test_an_emergency_is_a_side_or_off(word, side):
 def test_a_side_that_is_none_is_refused_with_a_suggestion():
     with pytest.raises(BadWish, match="is 'lgacy'; did you mean `legacy`"):
         side_of("lgacy")
+
+
+@pytest.mark.parametrize("held", [{}, {"a": "e1"}, {"a": ""}, {"a": "e0", "b": "e1"}])
+def test_a_change_is_followed_by_replicas_of_its_epoch_or_of_a_superseded_one(held):
+    assert check_followed(rule_set(component(), accepts=("e0",)), held) == ()
+
+
+@pytest.mark.parametrize("held", [{"a": "e2"}, {"a": "e2", "b": ""}, {"a": "e2", "b": "e3"}])
+def test_a_change_that_no_replica_would_follow_is_refused(held):
+    with pytest.raises(NotAllowed, match=r"a.* rules of another epoch.*`banyan rules accept`"):
+        check_followed(rule_set(component()), held)
+
+
+def test_replicas_that_would_not_follow_beside_others_are_named():
+    (warning,) = check_followed(rule_set(component()), {"a": "e1", "b": "e2"})
+
+    assert warning.startswith("b keeps rules of another epoch than the published ones and will not follow")
