@@ -230,6 +230,8 @@ async def test_files_alone_are_not_ready_and_refuse_writes_of_entities_until_the
     assert side_of(await asked(replica.port, get("ana"))) == "legacy"
     refused = await asked(replica.port, b"POST /api/users HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
     assert (refused.status, refused.value(b"retry-after")) == (503, b"5")
+    users = (await fetch(replica.admin, "/api/v1/status"))[1]["components"]["users"]
+    assert (users["reads"]["side"], users["reads"]["reason"], users["writes"]) == ("legacy", "store_lost", "refused")
 
     await house.server.start()
 

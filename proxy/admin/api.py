@@ -142,7 +142,9 @@ class Api:
     def _own_facts(self, fault: str) -> Facts:
         beat = asdict(self._house.heartbeat())
         state = self._house.state
-        return Facts(state.held, state.emergencies, [beat], at_s=self._house.reader.clock(), fault=fault)
+        lost = any(situation.store_lost for situation in self._house.situations)
+        now = self._house.reader.clock()
+        return Facts(state.held, state.emergencies, [beat], at_s=now, fault=fault, store_lost=lost)
 
 
 def _component(request: web.Request) -> str:

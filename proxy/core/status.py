@@ -136,7 +136,8 @@ def _component(facts: Facts, rules: RuleSet, name: str, meant: Interpretation) -
     component = rules.components[name]
     ahead = outlook(rules, name)
     unfollowed = _unfollowed(rules, facts.replicas)
-    standing = Standing(meant.sides.get(name), unfollowed, facts.store_lost)
+    own = _own_emergencies(name, meant, facts.replicas)
+    standing = Standing(meant.sides.get(name) or _same_everywhere(own, facts.replicas), unfollowed, facts.store_lost)
     blocked = _UNFOLLOWED if unfollowed else _blocked(name, ahead, meant, facts.replicas)
     return {
         "kind": component.kind,
@@ -147,7 +148,7 @@ def _component(facts: Facts, rules: RuleSet, name: str, meant: Interpretation) -
         "reads": reads_of(component, standing),
         "writes": writes_of(component, standing),
         "emergency": _emergency_of(name, facts.emergencies, meant),
-        "own_emergencies": _own_emergencies(name, meant, facts.replicas),
+        "own_emergencies": own,
         "values": _values(rules, component, facts.at_s),
         "changed": _changed(rules.origins.get(name, {})),
         "going_back": _UNFOLLOWED[0] if unfollowed else ahead.going_back,
@@ -274,6 +275,12 @@ def _own_emergencies(name: str, meant: Interpretation, replicas: Sequence[Mappin
         return []
     told = ((replica, _fact(replica, "sides").get(name)) for replica in replicas)
     return [{"replica": str(replica.get("id")), "side": side} for replica, side in told if isinstance(side, str)]
+
+
+def _same_everywhere(own: Sequence[Mapping[str, str]], replicas: Sequence[Mapping[str, Any]]) -> Side | None:
+    """Return the side that every replica sends all reads to by its own emergency file, None if they differ."""
+    sides = {each["side"] for each in own}
+    return next((side for side in Side if sides == {side}), None) if len(own) == len(replicas) else None
 
 
 def _alarms(meant: Interpretation, replicas: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import pytest
 
 from proxy.admin.api import build_admin, door_of
 from proxy.core.errors import ConfigError
+from proxy.core.plan import Situation
 from proxy.settings import Admin, Token
 from tests.admin.small import SmallHouse, file, served, small_house
 
@@ -49,6 +50,16 @@ async def test_status_without_the_store_is_what_this_replica_knows(house, ask):
     assert "the store is away" in document["because"][0]
     assert document["components"]["users"]["weight"] == 5
     assert [each["id"] for each in document["replicas"]] == ["small"]
+
+
+async def test_status_of_a_cold_start_without_the_store_says_who_answers_meanwhile(house, ask):
+    house.server.kill()
+    house.situations = tuple(Situation(store_lost=True) for _ in house.table.components)
+
+    _, document = await ask("GET", "status")
+
+    assert document["components"]["users"]["reads"]["reason"] == "store_lost"
+    assert document["components"]["users"]["reads"]["side"] == "legacy"
 
 
 async def test_rules_are_the_document_as_it_is_published(ask):

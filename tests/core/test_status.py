@@ -285,6 +285,22 @@ def test_an_emergency_file_of_one_replica_is_shown_at_its_component():
     assert by_store["components"]["users"]["own_emergencies"] == []
 
 
+@pytest.mark.parametrize(
+    ("sides", "reads"),
+    [
+        (["legacy"], "legacy"),
+        (["legacy", "legacy"], "legacy"),
+        (["legacy", None], "both"),
+        (["legacy", "modern"], "both"),
+    ],
+)
+def test_an_emergency_file_that_every_replica_has_says_who_answers(sides, reads):
+    facts = [heartbeat_facts(connected=True, sides={"users": side} if side else {}) for side in sides]
+    replicas = [replica(str(number), facts=each) for number, each in enumerate(facts)]
+
+    assert document(rule_set(component(weight=50)), replicas=replicas)["components"]["users"]["reads"]["side"] == reads
+
+
 def test_a_replica_that_says_nonsense_does_not_hide_the_others():
     odd = {"alarms": [{"kind": ["a"], "why": {"b": 1}, "component": []}], "refused_files": [{"file": {}}]}
 
