@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 from pydantic import ValidationError
 
 from proxy.core.adopt import accepting, strangers
+from proxy.core.checks import removal_problems
 from proxy.core.errors import ConfigError, GatewayError, NotAllowed
 from proxy.core.merge import Edit, differences, edits, merged
 from proxy.core.problems import Positions, either, problems_of, suggestion
@@ -161,18 +162,14 @@ def push(rules: RuleSet, files: Mapping[str, FileState], *, take_files: bool = F
     """
     Publish what was edited in the rule files since they were last taken, all of them or none.
 
-    With `take_files` they count whole: live values that differ are replaced, and a component without a file is
-    removed. Raises NotAllowed for a file that is in a state from before, unless `take_files` says that it is meant;
+    A component without a file is removed, which only one that is off or retired can be. With `take_files` the files
+    count whole: live values that differ are replaced. Raises NotAllowed for a component that cannot be removed, for
+    an empty folder, and for a file that is in a state from before, unless `take_files` says that it is meant;
     ConfigError, with every place, when the result would not be valid.
     """
-    kept = {} if take_files else {name: rules.components[name] for name in rules.components if name not in files}
-    old = [] if take_files else [name for name, file in files.items() if _is_from_before(rules, name, file)]
-    if old:
-        raise NotAllowed(
-            f"{', '.join(old)}: the file is in a state that was live before and would take back what came after; "
-            "`rules pull --write` brings it up to date, `rules push --take files` publishes it as it is"
-        )
-    components = {**kept, **{name: _taken(rules, name, file, take_files) for name, file in files.items()}}
+    if not take_files:
+        _check_pushed(rules, files)
+    components = {name: _taken(rules, name, file, take_files) for name, file in files.items()}
     records = {**rules.files, **{name: _record(rules, name, file.hash, file.values) for name, file in files.items()}}
     records |= {name: _record(rules, name, "", {}) for name in rules.components if name not in components}
     draft = drafted(rules, components, files=records)
@@ -183,8 +180,9 @@ def push(rules: RuleSet, files: Mapping[str, FileState], *, take_files: bool = F
     )
     if problems:
         raise ConfigError(sorted(problems))
-    alone = tuple(f"{name}: has no file here and stays as it is" for name in kept)
-    return Draft(draft.rules, draft.edits, (*draft.warnings, *alone), always=records != rules.files)
+    gone = (live for name, live in rules.components.items() if name not in files)
+    moved = tuple(f"{each.component}: legacy answers its requests again" for each in gone if _is_retired(each))
+    return Draft(draft.rules, draft.edits, (*draft.warnings, *moved), always=records != rules.files)
 
 
 def drift_of(rules: RuleSet, files: Mapping[str, FileState]) -> tuple[Drift, ...]:
@@ -281,6 +279,25 @@ def _checked(draft: Draft, rules: RuleSet, live_changes: LiveChanges, name: str)
     if problems := list(check_change(rules, draft.rules.components, verb=True)):
         raise NotAllowed("; ".join(f"{each.at}: {each.what}" for each in problems))
     return draft
+
+
+def _check_pushed(rules: RuleSet, files: Mapping[str, FileState]) -> None:
+    """Raise NotAllowed when the files are probably not those that are meant."""
+    old = [name for name, file in files.items() if _is_from_before(rules, name, file)]
+    if old:
+        raise NotAllowed(
+            f"{', '.join(old)}: the file is in a state that was live before and would take back what came after; "
+            "`rules pull --write` brings it up to date, `rules push --take files` publishes it as it is"
+        )
+    if rules.components and not files:
+        raise NotAllowed("there are no rule files here: `rules push --take files` removes every component")
+    for name, live in rules.components.items():
+        if name not in files and (problems := removal_problems(live)):
+            raise NotAllowed(f"{name} has no file here and {problems[0].what}; `rules pull --write` writes its file")
+
+
+def _is_retired(component: Component) -> bool:
+    return component.effective_phase is Phase.RETIRED
 
 
 def _is_from_before(rules: RuleSet, name: str, file: FileState) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from proxy.core.checks import check_change, check_components
+from proxy.core.checks import check_change, check_components, removal_problems
 from proxy.core.errors import ConfigError, Problem
 from proxy.core.merge import Drift, Edit, Publish, Same, Seed, differences, merged, on_file
 from proxy.core.model import Component, FileRecord, RuleSet, record_of
@@ -152,9 +152,12 @@ def _why_not(record: FileRecord | None, file: RuleFile) -> str:
 
 
 def _without_file(live: RuleSet | None, folder: RuleFolder) -> Iterable[FileDrift]:
-    for name in live.components if live is not None else ():
+    for name, component in live.components.items() if live is not None else ():
         if name not in folder.files and name not in folder.frozen:
-            yield FileDrift(name, None, "the component is live and has no file here; `banyan rules push` removes it")
+            ends = "`banyan rules push` removes it, `rules pull --write` writes its file"
+            if removal_problems(component):
+                ends = "`banyan rules pull --write` writes it; the component can be removed once it is off or retired"
+            yield FileDrift(name, None, f"the component is live and has no file here; {ends}")
 
 
 def _wish(live: RuleSet | None, file: RuleFile, decision: Seed | Publish) -> _Wish:

@@ -307,23 +307,39 @@ def test_push_that_takes_files_replaces_live_values():
     assert draft.sentences() == ("users.weight: 50 → 5",)
 
 
-def test_push_keeps_a_component_without_a_file_and_removes_it_only_if_files_are_taken():
-    live = rule_set(component(), component("conversations"))
+@pytest.mark.parametrize("values", [{}, {"phase": "retired"}, {"weight": 40, "phase": "off"}])
+def test_push_removes_a_component_without_a_file_and_leaves_live_values(values):
+    live = rule_set(component(weight=50), component("conversations", **values), files={"users": record({}, "h2")})
 
-    kept = push(live, {"users": file()})
-    removed = push(live, {"users": file()}, take_files=True)
+    removed = push(live, {"users": file()})
 
-    assert set(kept.rules.components) == {"users", "conversations"}
-    assert kept.warnings == ("conversations: has no file here and stays as it is",)
     assert set(removed.rules.components) == {"users"}
+    assert removed.rules.components["users"].weight == 50
     assert removed.rules.files["conversations"].hash == ""
+    assert set(removed.edits) == {"conversations"}
+
+
+def test_removing_what_is_retired_gives_its_requests_to_legacy_and_is_warned_of():
+    live = rule_set(component(), component("conversations", phase="retired"), files={"users": record({}, "h2")})
+
+    assert push(live, {"users": file()}).warnings == ("conversations: legacy answers its requests again",)
 
 
 def test_push_removes_nothing_that_is_on_its_way():
-    live = rule_set(component(weight=5))
+    live = rule_set(component(weight=5), component("conversations"))
 
+    with pytest.raises(NotAllowed, match="users has no file here and is in canary.*only when it is off or retired"):
+        push(live, {"conversations": file("conversations")})
     with pytest.raises(ConfigError, match="can be removed only when it is off or retired"):
         push(live, {}, take_files=True)
+
+
+def test_push_of_an_empty_folder_removes_nothing_unless_it_is_meant():
+    live = rule_set(component())
+
+    with pytest.raises(NotAllowed, match="no rule files here"):
+        push(live, {})
+    assert push(live, {}, take_files=True).rules.components == {}
 
 
 def test_push_is_all_or_nothing():
