@@ -112,6 +112,7 @@ def status_document(facts: Facts) -> dict[str, Any]:
         "emergencies": {name: _emergency(name, each) for name, each in facts.emergencies.items()},
         "alarms": alarms,
         "refused": refused,
+        "drifts": [each for each in _all_drifts(facts.replicas) if each["component"] not in components],
         "replicas": [_replica(rules, each) for each in facts.replicas],
     }
 
@@ -311,12 +312,16 @@ def _refused(replicas: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _drifts(name: str, replicas: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the replicas whose file of a component is not what is live, though nobody edited it just now."""
-    return [
-        {"replica": str(replica.get("id")), "file": each.get("file"), "why": each.get("why")}
-        for replica in replicas
-        for each in _list(replica, "drifts")
-        if each.get("component") == name
-    ]
+    found = (each for each in _all_drifts(replicas) if each["component"] == name)
+    return [{"replica": each["replica"], "file": each["file"], "why": each["why"]} for each in found]
+
+
+def _all_drifts(replicas: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield every drift of every replica, also of a component that is not live."""
+    for replica in replicas:
+        for each in _list(replica, "drifts"):
+            told = {name: _word(each.get(name)) for name in ("component", "file", "why")}
+            yield {"replica": str(replica.get("id")), **told}
 
 
 def _list(replica: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:

@@ -140,7 +140,7 @@ class FileFollower:
     async def _look(self) -> None:
         async for found in watch(self._folder, poll_s=self._poll_s, reload=self._reload):
             self._found = found
-            self._memory = self._memory.found(found.files)
+            self._memory = self._memory.found(found)
             self._tell(
                 problems=found.problems,
                 rules=rules_of(found, epoch="files", who=self._who(()), why="files", at=stamp(self._wall())),

@@ -219,3 +219,14 @@ def test_status_claims_nothing_that_no_replica_does(place):
     assert said.code == 0
     assert "unknown (unfollowed)" in said.out
     assert "blocked: no replica follows these rules until `banyan rules accept`" in said.out
+
+
+def test_status_shows_a_file_whose_component_is_not_live(place):
+    epoch = place.say("status", "-o", "json").data["epoch"]
+    drift = {"component": "conf", "file": "conf.yaml", "why": "the component was removed"}
+    place.beat("one", epoch=epoch, version=1, source="store", facts={"drifts": [drift]})
+
+    said = place.say("status")
+
+    assert "conf: drift in one: the component was removed" in said.out
+    assert "all is well" not in said.out

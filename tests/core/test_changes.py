@@ -328,7 +328,7 @@ def test_removing_what_is_retired_gives_its_requests_to_legacy_and_is_warned_of(
 def test_push_removes_nothing_that_is_on_its_way():
     live = rule_set(component(weight=5), component("conversations"))
 
-    with pytest.raises(NotAllowed, match="users has no file here and is in canary.*only when it is off or retired"):
+    with pytest.raises(NotAllowed, match=r"users has no file here and is in canary.*only when it is off or retired"):
         push(live, {"conversations": file("conversations")})
     with pytest.raises(ConfigError, match="can be removed only when it is off or retired"):
         push(live, {}, take_files=True)

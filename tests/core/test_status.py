@@ -301,6 +301,15 @@ def test_an_emergency_file_that_every_replica_has_says_who_answers(sides, reads)
     assert document(rule_set(component(weight=50)), replicas=replicas)["components"]["users"]["reads"]["side"] == reads
 
 
+def test_a_drift_of_a_component_that_is_not_live_is_told_too():
+    facts = heartbeat_facts(connected=True) | drift_facts([("conf", "conf.yaml", "removed"), ("users", None, "old")])
+
+    shown = document(rule_set(component()), replicas=[replica("a", facts=facts)])
+
+    assert shown["drifts"] == [{"replica": "a", "component": "conf", "file": "conf.yaml", "why": "removed"}]
+    assert shown["components"]["users"]["drifts"] == [{"replica": "a", "file": None, "why": "old"}]
+
+
 def test_a_replica_that_says_nonsense_does_not_hide_the_others():
     odd = {"alarms": [{"kind": ["a"], "why": {"b": 1}, "component": []}], "refused_files": [{"file": {}}]}
 

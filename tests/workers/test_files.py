@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from proxy.core.model import RuleSet
+from proxy.rulefiles import read_folder
 from proxy.store.emergencies import Emergencies
 from proxy.store.events import Event, Events, happened
 from proxy.store.fleet import Fleet
@@ -331,6 +332,21 @@ async def test_a_file_that_goes_takes_its_component_with_it_by_verb_only(make_re
 
     assert [(drift.component, drift.file) for drift in replica.state.drifts] == [("analytics", None)]
     assert await store.weight("analytics") == 0
+
+
+async def test_a_component_goes_by_a_push_and_comes_back_with_its_file(make_replica: MakeReplica, store: Store):
+    replica = make_replica("a", users=users(5), analytics=ANALYTICS)
+    await store.until_weight(5)
+    await replica.settled()
+    os.unlink(replica.folder / "analytics.yaml")
+    await until(lambda: replica.state.drifts)
+    await store.changes.push(read_folder(replica.folder).files, By("ana"))
+    assert await store.weight("analytics") is None
+    await replica.settled()
+
+    replica.write(analytics=ANALYTICS)
+
+    await store.until_weight(0, "analytics")
 
 
 async def test_a_hand_over_between_replicas_with_different_folders(make_replica: MakeReplica, store: Store):
