@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
+from typing import Any
 
 import pytest
 import yaml
@@ -446,6 +447,21 @@ async def test_a_gigabyte_in_chunks_that_is_refused_early_gets_its_413_in_consta
     assert (await answering_early).status == 413
     client.close()
     assert memory.growth_bytes < GROWTH_BYTES
+
+
+async def test_a_folder_of_rules_that_is_missing_is_told_and_traffic_goes_on(house):
+    replica = await house.replica({**USERS, "weight": 100}, rules="ruels")
+
+    assert side_of(await asked(replica.port, get("ana"))) == "legacy"
+    told = await until(lambda: [each for each in replica.log if each["event"] == "rules_folder_unreadable"])
+    assert (told[0]["level"], "ruels" in told[0]["why"]) == ("warning", True)
+    status = await until(lambda: _because(replica, "ruels"))
+    assert status["degraded"]
+
+
+async def _because(replica: Replica, word: str) -> dict[str, Any] | None:
+    document = (await fetch(replica.admin, "/api/v1/status"))[1]
+    return document if any(word in sentence for sentence in document["because"]) else None
 
 
 async def test_run_says_what_is_wrong_in_one_line_and_its_exit_code(house):

@@ -165,7 +165,9 @@ def _why_not(record: FileRecord | None, file: RuleFile) -> str:
 
 
 def _without_file(live: RuleSet | None, folder: RuleFolder) -> Iterable[FileDrift]:
-    for name, component in live.components.items() if live is not None else ():
+    if live is None or folder.fault is not None:
+        return
+    for name, component in live.components.items():
         if name not in folder.files and name not in folder.frozen:
             ends = "`banyan rules push` removes it, `rules pull --write` writes its file"
             if removal_problems(component):

@@ -478,6 +478,27 @@ async def test_a_folder_that_goes_takes_nothing_with_it(make_replica: MakeReplic
     await store.until_weight(6)
 
 
+async def test_a_folder_that_is_missing_is_told_once_and_so_is_its_return(make_replica: MakeReplica, store: Store):
+    replica = make_replica("a", start=False, users=users(5))
+    os.rename(replica.folder, replica.folder.with_name("gone"))
+    replica.start()
+    for _ in range(2):
+        await replica.settled()
+
+    assert (
+        replica.state.fault == f"{replica.folder}: the folder of rule files cannot be read: No such file or directory"
+    )
+    assert replica.state.drifts == ()
+    (event,) = await store.events_of(replica, "rules_folder_unreadable")
+    assert event.why == replica.state.fault
+
+    os.rename(replica.folder.with_name("gone"), replica.folder)
+    replica.reload.set()
+    await store.until_weight(5)
+    await until(lambda: not replica.state.fault)
+    assert len(await store.events_of(replica, "rules_folder_readable")) == 1
+
+
 # The store is away.
 
 
