@@ -100,7 +100,7 @@ class _Loading:
     def _read(self, path: Path) -> None:
         self.base = (self.cwd / path).parent
         self.file = str(path.relative_to(self.cwd)) if path.is_relative_to(self.cwd) else str(path)
-        document = yamlfile.load(path, self.file)
+        document = yamlfile.load(path, self.file, pipes=True)
         self.problems += document.problems
         self.positions = dict(document.positions)
         if isinstance(document.values, dict):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 from tests.cli.place import CONFIGURATION, USERS
 
@@ -112,3 +113,9 @@ def test_a_folder_that_is_not_there_is_a_problem(bare):
 
     assert said.code == 4
     assert "nowhere" in said.out
+
+
+def test_a_pipe_in_the_folder_is_a_problem_and_nothing_waits_for_it(bare):
+    os.mkfifo(bare.folder / "rules/pipe.yaml")
+
+    assert bare.say("check").out == "rules/pipe.yaml: is no regular file\n"

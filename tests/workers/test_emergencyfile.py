@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 import structlog
@@ -60,3 +61,10 @@ async def test_a_change_is_handed_on_and_a_broken_file_leaves_what_was_said(tmp_
     await until(lambda: taken[-1] == {})
     assert file.problem == ""
     running.cancel()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "emergency.yaml")
+
+    with pytest.raises(ConfigError, match="is no regular file"):
+        read_emergency_file(tmp_path / "emergency.yaml")
