@@ -66,6 +66,17 @@ def interpret(
     return Interpretation(sides, tuple(alarms))
 
 
+def still_heeded(name: str, keys: Mapping[str, Emergency], components: Mapping[str, Component]) -> tuple[str, ...]:
+    """Say what still holds once the emergency `name` is ended; `keys` are those that are left."""
+    sides = interpret(keys, components).sides
+    if name == ALL:
+        held = [f"{each} still goes to {side} by emergency:{each}" for each, side in sides.items() if each in keys]
+        return tuple(held)
+    if name in sides and ALL in keys:
+        return (f"{name} still goes to {sides[name]} by emergency:{ALL}; `banyan emergency {ALL} off` ends that",)
+    return ()
+
+
 def _of(name: str, keys: Mapping[str, Emergency]) -> tuple[str, Emergency] | None:
     """Return the key that concerns a component: its own, else `all`."""
     for key in (name, ALL):

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from proxy.core import changes
-from proxy.core.adopt import Missing, Refused
+from proxy.core.adopt import Missing, Refused, strangers
 from proxy.core.changes import Draft, FileState, LiveChanges
-from proxy.core.emergency import ALL, Emergency, interpret
+from proxy.core.emergency import ALL, Emergency, interpret, still_heeded
 from proxy.core.errors import Conflict, NotAllowed, StoreError
 from proxy.core.rules import Component, Phase, RuleSet, Side
 from proxy.store.emergencies import Emergencies
@@ -132,13 +132,25 @@ class Changes:
         found = await self._rules.load()
         version = found.rule_set.version if found.rule_set is not None else 0
         if side is None:
-            before = await self._emergencies.clear(name, who=by.who, why=by.why)
-            what = () if before is None else (f"emergency:{name}: {before} → nothing",)
-            return Done(version, before is not None, what)
+            return await self._lift(name, by, found.rule_set)
         warnings = _doubts(name, side, found.rule_set)
         before = await self._emergencies.set(name, side, who=by.who, why=by.why, for_s=for_s)
         lasts = "until it is lifted" if for_s is None else f"for {for_s:g} s"
         return Done(version, True, (f"emergency:{name}: {before or 'nothing'} → {side} {lasts}",), warnings)
+
+    async def _lift(self, name: str, by: By, rules: RuleSet | None) -> Done:
+        """End an emergency, also one that names no component; say what holds all the same."""
+        components: Mapping[str, Component] = rules.components if rules is not None else {}
+        keys = await self._emergencies.read(components)
+        if name not in keys and rules is not None:
+            _check_known(name, components)
+        before = await self._emergencies.clear(name, who=by.who, why=by.why)
+        warnings = still_heeded(name, {key: each for key, each in keys.items() if key != name}, components)
+        if rules is not None and (others := strangers(rules, await self._held())):
+            keep = f"{', '.join(others)}: holds rules of another epoch and keeps its emergencies"
+            warnings = (*warnings, f"{keep} until `banyan rules accept`")
+        what = () if before is None else (f"emergency:{name}: {before} → nothing",)
+        return Done(rules.version if rules is not None else 0, before is not None, what, warnings)
 
     async def _publish(self, decide: Decide, by: By, *, for_strangers: bool = False) -> Done:
         """Publish what is decided; unless it is `for_strangers`, some replica has to follow it."""
@@ -188,6 +200,10 @@ def _doubts(name: str, side: Side, rules: RuleSet | None) -> tuple[str, ...]:
     if rules is None:
         return ("the store holds no rules that can be read: whether there is such a component is not known",)
     components: Mapping[str, Component] = rules.components
+    _check_known(name, components)
+    return tuple(alarm.why for alarm in interpret({name: Emergency(side, side.value)}, components).alarms)
+
+
+def _check_known(name: str, components: Mapping[str, Component]) -> None:
     if name != ALL and name not in components:
         raise changes.Unknown(f"no component is called {name!r}{changes.hint_of(name, (*components, ALL))}")
-    return tuple(alarm.why for alarm in interpret({name: Emergency(side, side.value)}, components).alarms)

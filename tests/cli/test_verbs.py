@@ -194,3 +194,34 @@ def test_an_emergency_is_set_whatever_replicas_hold(place):
     place.beat("one", **FOREIGN)
 
     assert place.say("emergency", "users", "legacy", "--why", "errors").code == 0
+
+
+def test_the_end_of_an_emergency_that_there_is_none_of_suggests_the_one_that_was_meant(place):
+    place.say("emergency", "users", "legacy", "--why", "errors")
+
+    said = place.say("emergency", "user", "off")
+
+    assert (said.code, said.out) == (2, "")
+    assert "no component is called 'user'; did you mean `users`?" in said.err
+    assert place.redis.get("banyan:emergency:users") == "legacy"
+
+
+def test_what_holds_when_an_emergency_has_ended_is_said(place):
+    place.say("emergency", "all", "legacy", "--why", "fire")
+    place.say("emergency", "users", "legacy", "--why", "fire")
+
+    said = place.say("emergency", "users", "off")
+    assert (said.code, said.out) == (0, "emergency:users: legacy → nothing\nversion 1\n")
+    assert said.err == ("warning: users still goes to legacy by emergency:all; `banyan emergency all off` ends that\n")
+    assert "still goes to legacy by emergency:all" in place.say("emergency", "users", "off").err
+
+    place.say("emergency", "users", "legacy", "--why", "fire")
+    assert place.say("emergency", "all", "off").err == "warning: users still goes to legacy by emergency:users\n"
+    assert place.say("emergency", "users", "off").err == ""
+
+
+def test_the_end_of_an_emergency_is_not_seen_by_replicas_of_another_epoch(place):
+    place.beat("one", **FOREIGN)
+    place.say("emergency", "users", "legacy", "--why", "fire")
+
+    assert "one: holds rules of another epoch and keeps its emergencies" in place.say("emergency", "users", "off").err
