@@ -308,6 +308,32 @@ async def test_a_live_weight_survives_another_field_s_edit_and_a_late_pod_takes_
     assert (rules["components"]["users"]["weight"], rules["components"]["users"]["owner"]) == (70, "team-a")
 
 
+async def test_a_second_sigterm_cuts_what_is_under_way_and_blames_no_side(house):
+    replica = await house.replica({**USERS, "weight": 0}, access_log=True)
+    await live(replica, 0)
+    asked_for = asyncio.Event()
+
+    async def hang(exchange: Exchange) -> None:
+        asked_for.set()
+        await exchange.reader.read()
+
+    house.legacy.script = hang
+    client = await RawClient.connect(replica.port)
+    await client.send(get("ana"))
+    await asked_for.wait()
+    replica.terminate()
+    await until(lambda: any(line["event"] == "draining" for line in replica.log))
+    replica.terminate()
+
+    with suppress(ConnectionResetError):
+        assert await client.reader.read() == b""  # cut, and no answer that Banyan would have made up
+    assert await replica.wait() == 0
+    assert [line["cut"] for line in replica.log if line["event"] == "drained"] == [1]
+    (line,) = [line for line in replica.log if line.get("path") == "/api/users/42"]
+    assert "closed the connection" not in str(line), line
+    client.close()
+
+
 async def test_sigterm_under_load_loses_no_request_that_was_accepted(house):
     replica = await house.replica({**USERS, "weight": 50})
     await live(replica, 50)

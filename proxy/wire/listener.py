@@ -17,6 +17,7 @@ from proxy.wire.client import LAST_CALL_S, Client
 from proxy.wire.wheel import Wheel, ticks_of
 
 BACKLOG = 1024
+GONE_S = 1.0  # most that exchanges get to hear that their clients were cut
 
 
 class Exchange(Protocol):
@@ -138,12 +139,16 @@ class Listener:
         self.stop_accepting()
         for client in list(self.clients):
             client.shut(LAST_CALL_S)
+        await self._emptied(within_s)
+        cut = len(self.clients)
+        for client in list(self.clients):
+            client.transport.abort()  # which tells the exchange that its client is gone
+        await self._emptied(GONE_S)  # before a side's connection is closed, or that would be the exchange's end
+        return cut
+
+    async def _emptied(self, within_s: float) -> None:
         self._empty.clear()
         if self.clients:
             with suppress(TimeoutError):
                 async with asyncio.timeout(within_s):  # wait_for may swallow the hurry of a second signal (3.11)
                     await self._empty.wait()
-        cut = len(self.clients)
-        for client in list(self.clients):
-            client.transport.abort()  # which tells the exchange that its client is gone
-        return cut
