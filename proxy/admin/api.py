@@ -92,7 +92,7 @@ class Api:
         house = self._house
         question = asked(
             query.get("method", "GET"), query["path"], query.getall("header", []), query.get("client", ""),
-            house.settings.force_secret,
+            house.settings,
         )  # fmt: skip
         return said(explained(house.table, house.situations, question))
 

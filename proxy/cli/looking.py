@@ -86,7 +86,7 @@ def explain(
 ) -> None:
     """Say who would answer a request, and why."""
     settings = settings_of(context, config)
-    question = asked(method, path, header or [], client, settings.force_secret)
+    question = asked(method, path, header or [], client, settings)
     facts = facts_of(settings, rules)
     table = compile_table(facts.rules, plan_defaults(settings))
     document = explained(table, situations_of(table, facts), question)
