@@ -8,7 +8,7 @@ the guard's business.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
@@ -75,6 +75,7 @@ class Api:
             facts = await self._house.reader.facts()
         except StoreError as error:
             facts = self._own_facts(f"the store is away, this is what one replica knows: {error}")
+        facts = replace(facts, live_changes=self._house.settings.live_changes)
         return said(await asyncio.to_thread(status_document, facts))  # large rule sets take their time
 
     async def rules(self, request: web.Request) -> web.Response:

@@ -13,6 +13,7 @@ from typing import Any
 
 from proxy.core.adopt import strangers
 from proxy.core.answerer import Standing, plain, reads_of, writes_of
+from proxy.core.changes import LiveChanges
 from proxy.core.emergency import ALL, Emergency, Interpretation, interpret
 from proxy.core.errors import ConfigError
 from proxy.core.merge import ABSENT, differences
@@ -41,7 +42,7 @@ class Facts:
 
     `rules` is None when there are none, or when `fault` says why they cannot be read; `replicas` are heartbeats as
     mappings; `at_s` is the present, in seconds since 1970. `store_lost`: it is one replica that speaks, after a cold
-    start from files alone.
+    start from files alone. `live_changes` is the setting of whoever asks.
     """
 
     rules: RuleSet | None
@@ -50,6 +51,7 @@ class Facts:
     at_s: float = 0.0
     fault: str | None = None
     store_lost: bool = False
+    live_changes: LiveChanges = "all"
 
 
 def heartbeat_facts(
@@ -153,13 +155,20 @@ def _component(facts: Facts, rules: RuleSet, name: str, meant: Interpretation) -
         "values": _values(rules, component, facts.at_s),
         "changed": _changed(rules.origins.get(name, {})),
         "going_back": _UNFOLLOWED[0] if unfollowed else ahead.going_back,
-        "next": {"step": ahead.next_step, "verb": ahead.verb, "blocked": blocked},
+        "next": _next(ahead, blocked, facts.live_changes),
         "warnings": [each.what for each in warnings_of({name: component})],
         "breakers": _breakers(name, facts.replicas),
         "skew": _skew(name, facts.replicas),
         "refused": [each for each in _refused(facts.replicas) if each["component"] == name],
         "drifts": _drifts(name, facts.replicas),
     }
+
+
+def _next(ahead: Outlook, blocked: list[str], live_changes: LiveChanges) -> dict[str, Any]:
+    """Return the next step; where files alone may change the rules it has no verb."""
+    by_file = live_changes == "emergency_only" and bool(ahead.verb)
+    step = f"{ahead.next_step}, by its rule file" if by_file else ahead.next_step
+    return {"step": step, "verb": "" if by_file else ahead.verb, "blocked": blocked}
 
 
 def _unfollowed(rules: RuleSet, replicas: Sequence[Mapping[str, Any]]) -> bool:

@@ -221,6 +221,8 @@ async def test_files_alone_means_no_change_but_emergencies(client):
             async with client.post(url, json={"weight": 5, **WHY}) as answer:
                 assert answer.status == 422
                 assert "emergency_only" in (await answer.json())["detail"]
+            async with client.get(server.make_url("/api/v1/status")) as answer:
+                assert (await answer.json())["components"]["users"]["next"]["verb"] == ""
             url = server.make_url("/api/v1/components/users/emergency")
             async with client.post(url, json={"to": "legacy", **WHY}) as answer:
                 assert answer.status == 200

@@ -230,3 +230,13 @@ def test_status_shows_a_file_whose_component_is_not_live(place):
 
     assert "conf: drift in one: the component was removed" in said.out
     assert "all is well" not in said.out
+
+
+def test_status_advises_no_verb_that_would_be_refused(place):
+    assert "banyan weight users 25" in place.say("status").out
+    place.configure(live_changes="emergency_only")
+
+    said = place.say("status").out
+
+    assert "banyan weight" not in said
+    assert "give modern a larger share of the reads: 25 %, by its rule file" in said
