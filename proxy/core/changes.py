@@ -15,21 +15,17 @@ from typing import Any, Literal, Protocol
 from pydantic import ValidationError
 
 from proxy.core.adopt import accepting, strangers
-from proxy.core.checks import removal_problems
 from proxy.core.errors import ConfigError, GatewayError, NotAllowed
-from proxy.core.merge import Edit, differences, edits, merged
+from proxy.core.merge import Edit, differences
 from proxy.core.problems import Positions, either, problems_of, suggestion
 from proxy.core.rules import (
     Component,
     ComponentKind,
-    FileRecord,
     Phase,
     RuleSet,
     Side,
     check_change,
     check_components,
-    parse_component,
-    record_of,
     warnings_of,
 )
 from proxy.core.scalars import checked_percent
@@ -158,33 +154,6 @@ def check_followed(rules: RuleSet, held: Mapping[str, str]) -> tuple[str, ...]:
     return (f"{keep} and will not follow; {accept}",)
 
 
-def push(rules: RuleSet, files: Mapping[str, FileState], *, take_files: bool = False) -> Draft:
-    """
-    Publish what was edited in the rule files since they were last taken, all of them or none.
-
-    A component without a file is removed, which only one that is off or retired can be. With `take_files` the files
-    count whole: live values that differ are replaced. Raises NotAllowed for a component that cannot be removed, for
-    an empty folder, and for a file that is in a state from before, unless `take_files` says that it is meant;
-    ConfigError, with every place, when the result would not be valid.
-    """
-    if not take_files:
-        _check_pushed(rules, files)
-    components = {name: _taken(rules, name, file, take_files) for name, file in files.items()}
-    records = {**rules.files, **{name: _record(rules, name, file.hash, file.values) for name, file in files.items()}}
-    records |= {name: _record(rules, name, "", {}) for name in rules.components if name not in components}
-    draft = drafted(rules, components, files=records)
-    positions = {name: file.positions for name, file in files.items()}
-    problems = (
-        *check_components(components, positions),
-        *check_change(rules, components, verb=False, positions=positions),
-    )
-    if problems:
-        raise ConfigError(sorted(problems))
-    gone = (live for name, live in rules.components.items() if name not in files)
-    moved = tuple(f"{each.component}: legacy answers its requests again" for each in gone if _is_retired(each))
-    return Draft(draft.rules, draft.edits, (*draft.warnings, *moved), always=records != rules.files)
-
-
 def drift_of(rules: RuleSet, files: Mapping[str, FileState]) -> tuple[Drift, ...]:
     """Return where the rule files say something else than what is live, by component; `edits` go from live to file."""
     found = []
@@ -279,44 +248,6 @@ def _checked(draft: Draft, rules: RuleSet, live_changes: LiveChanges, name: str)
     if problems := list(check_change(rules, draft.rules.components, verb=True)):
         raise NotAllowed("; ".join(f"{each.at}: {each.what}" for each in problems))
     return draft
-
-
-def _check_pushed(rules: RuleSet, files: Mapping[str, FileState]) -> None:
-    """Raise NotAllowed when the files are probably not those that are meant."""
-    old = [name for name, file in files.items() if _is_from_before(rules, name, file)]
-    if old:
-        raise NotAllowed(
-            f"{', '.join(old)}: the file is in a state that was live before and would take back what came after; "
-            "`rules pull --write` brings it up to date, `rules push --take files` publishes it as it is"
-        )
-    if rules.components and not files:
-        raise NotAllowed("there are no rule files here: `rules push --take files` removes every component")
-    for name, live in rules.components.items():
-        if name not in files and (problems := removal_problems(live)):
-            raise NotAllowed(f"{name} has no file here and {problems[0].what}; `rules pull --write` writes its file")
-
-
-def _is_retired(component: Component) -> bool:
-    return component.effective_phase is Phase.RETIRED
-
-
-def _is_from_before(rules: RuleSet, name: str, file: FileState) -> bool:
-    record = rules.files.get(name)
-    return name in rules.components and record is not None and file.hash in record.hashes and file.hash != record.hash
-
-
-def _taken(rules: RuleSet, name: str, file: FileState, whole: bool) -> Component:
-    """Return the component that a file makes: all of it, or what was edited in it laid over what is live."""
-    live, record = rules.components.get(name), rules.files.get(name)
-    if live is None or whole or record is None:
-        return file.rules
-    values = merged(live, edits(record.values, file.values))
-    return parse_component(values, file=name, positions=file.positions)
-
-
-def _record(rules: RuleSet, name: str, file_hash: str, values: Mapping[str, Any]) -> FileRecord:
-    record = rules.files.get(name)
-    return record_of(file_hash, dict(values), record.hashes if record is not None else ())
 
 
 def _changed(component: Component, **values: Any) -> Component:

@@ -16,10 +16,11 @@ from proxy.core.adopt import Missing, Refused, strangers
 from proxy.core.changes import Draft, FileState, LiveChanges
 from proxy.core.emergency import ALL, Emergency, interpret, still_heeded
 from proxy.core.errors import Conflict, NotAllowed, StoreError
+from proxy.core.push import push
 from proxy.core.rules import Component, Phase, RuleSet, Side
 from proxy.store.emergencies import Emergencies
 from proxy.store.fleet import Fleet
-from proxy.store.rules import RuleStore
+from proxy.store.rules import HISTORY_READ, RuleStore
 
 TRIES = 2  # a second one when somebody else published in between, unless the operator named the version
 
@@ -112,7 +113,9 @@ class Changes:
         """Publish what was edited in the rule files, all of it or nothing; the first publication seeds the store."""
 
         async def decide(current: RuleSet) -> Draft:
-            return changes.push(current, files, take_files=take_files)
+            past = await self._rules.history(HISTORY_READ) if not take_files else ()
+            told = [(each.component, each.edit) for one in past if one.epoch == current.epoch for each in one.changes]
+            return push(current, files, told, take_files=take_files)
 
         found = await self._rules.load()
         if not isinstance(found.read, Missing):

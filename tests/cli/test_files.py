@@ -53,6 +53,20 @@ def test_a_push_of_files_from_before_is_refused(place):
     assert "--take files" in said.err
 
 
+def test_a_push_from_an_older_folder_names_what_it_would_take_back_and_whose_it_is(place):
+    place.write("rules/users.yaml", USERS.replace("weight: 5 ", "weight: 70 "))
+    assert place.say("rules", "push", "--who", "ana@r1").code == 0
+    place.write("rules/users.yaml", USERS + "owner: me\n")  # as the other folder has it
+
+    said = place.say("rules", "push")
+
+    assert (said.code, said.out) == (3, "")
+    assert "users.weight: 70 → 5 (now by ana@r1, " in said.err
+    assert place.say("rules", "push", "--take", "files").out == (
+        "users.owner: null → me\nusers.weight: 70 → 5\nversion 3\n"
+    )
+
+
 def test_a_push_removes_a_component_that_is_off_and_has_no_file_and_nothing_else(place):
     place.say("weight", "users", "50")
     (place.folder / "rules/configuration.yaml").unlink()

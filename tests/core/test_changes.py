@@ -15,7 +15,6 @@ from proxy.core.changes import (
     check_followed,
     drift_of,
     phase_of,
-    push,
     rollback,
     set_phase,
     set_weight,
@@ -253,107 +252,6 @@ def test_accept_names_what_is_superseded():
 def test_without_another_epoch_there_is_nothing_to_accept(held):
     with pytest.raises(NotAllowed):
         accept(rule_set(component(), accepts=("e0",)), held)
-
-
-def test_push_publishes_what_was_edited_and_leaves_live_values():
-    before = file(weight=5, hash="h1")
-    live = rule_set(component(weight=50), files={"users": record(before.values, "h1")})
-
-    draft = push(live, {"users": file(weight=5, owner="team-a")})
-
-    assert draft.sentences() == ("users.owner: null → team-a",)
-    assert draft.rules.components["users"].weight == 50
-    assert draft.rules.files["users"].hash == "h2"
-    assert draft.rules.files["users"].hashes == ("h1", "h2")
-
-
-def test_push_of_a_new_file_adds_a_component():
-    draft = push(rule_set(), {"users": file(weight=5)})
-
-    assert draft.rules.components == {"users": component(weight=5)}
-
-
-def test_push_of_what_is_live_is_nothing_to_publish():
-    states = {"users": file(weight=5, hash="h1")}
-    live = rule_set(component(weight=50), files={"users": record(states["users"].values, "h1")})
-
-    assert not push(live, states).is_change
-
-
-def test_push_of_an_edit_that_is_live_already_still_remembers_the_file():
-    live = rule_set(component(weight=50), files={"users": record(file(weight=5).values, "h1")})
-
-    draft = push(live, {"users": file(weight=50)})
-
-    assert draft.edits == {}
-    assert draft.is_change
-    assert draft.rules.files["users"].hash == "h2"
-
-
-def test_push_of_files_from_before_is_refused_unless_it_is_meant():
-    live = rule_set(component(weight=50), files={"users": record(file(weight=50).values, "h2", "h1")})
-    old = {"users": file(weight=5, hash="h1")}
-
-    with pytest.raises(NotAllowed, match="take back what came after"):
-        push(live, old)
-    assert push(live, old, take_files=True).sentences() == ("users.weight: 50 → 5",)
-
-
-def test_push_that_takes_files_replaces_live_values():
-    live = rule_set(component(weight=50), files={"users": record(file(weight=5).values, "h2")})
-
-    draft = push(live, {"users": file(weight=5)}, take_files=True)
-
-    assert draft.sentences() == ("users.weight: 50 → 5",)
-
-
-@pytest.mark.parametrize("values", [{}, {"phase": "retired"}, {"weight": 40, "phase": "off"}])
-def test_push_removes_a_component_without_a_file_and_leaves_live_values(values):
-    live = rule_set(component(weight=50), component("conversations", **values), files={"users": record({}, "h2")})
-
-    removed = push(live, {"users": file()})
-
-    assert set(removed.rules.components) == {"users"}
-    assert removed.rules.components["users"].weight == 50
-    assert removed.rules.files["conversations"].hash == ""
-    assert set(removed.edits) == {"conversations"}
-
-
-def test_removing_what_is_retired_gives_its_requests_to_legacy_and_is_warned_of():
-    live = rule_set(component(), component("conversations", phase="retired"), files={"users": record({}, "h2")})
-
-    assert push(live, {"users": file()}).warnings == ("conversations: legacy answers its requests again",)
-
-
-def test_push_removes_nothing_that_is_on_its_way():
-    live = rule_set(component(weight=5), component("conversations"))
-
-    with pytest.raises(NotAllowed, match=r"users has no file here and is in canary.*only when it is off or retired"):
-        push(live, {"conversations": file("conversations")})
-    with pytest.raises(ConfigError, match="can be removed only when it is off or retired"):
-        push(live, {}, take_files=True)
-
-
-def test_push_of_an_empty_folder_removes_nothing_unless_it_is_meant():
-    live = rule_set(component())
-
-    with pytest.raises(NotAllowed, match="no rule files here"):
-        push(live, {})
-    assert push(live, {}, take_files=True).rules.components == {}
-
-
-def test_push_is_all_or_nothing():
-    live = rule_set(component(), component("configuration", after=["users"]))
-
-    with pytest.raises(ConfigError):
-        push(live, {"users": file(owner="a"), "configuration": file("configuration", after=["users"], weight=5)})
-
-
-def test_the_phase_of_an_entity_component_is_not_pushed():
-    live = rule_set(component(kind="entity"), files={"users": record(file(kind="entity").values, "h1")})
-
-    with pytest.raises(ConfigError, match="by verb only"):
-        push(live, {"users": file(kind="entity", phase="canary")})
 
 
 def test_drift_goes_from_live_to_file():
