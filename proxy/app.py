@@ -128,9 +128,10 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> int:
         await asyncio.wait((ending, hurried), return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
         ending.cancel()
-        with suppress(asyncio.CancelledError):
-            cut = await ending
-            log.info("drained", cut=cut)
+        await asyncio.wait((ending,))
+        if ending.cancelled():  # told twice: what is under way is cut here, before its sides are closed
+            ending = asyncio.ensure_future(replica.listener.drain(0))
+        log.info("drained", cut=await ending)
     log.info("stopped")
     return EXIT_OK
 

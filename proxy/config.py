@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from proxy import yamlfile
-from proxy.addresses import EMBEDDED
+from proxy.addresses import EMBEDDED, checked_store
 from proxy.core.errors import ConfigError, Position, Problem
 from proxy.core.model import Component, Side
 from proxy.core.problems import Location, did_you_mean, place, problem, problems_of
@@ -115,7 +115,7 @@ class _Loading:
     def _read(self, path: Path) -> None:
         self.base = (self.cwd / path).parent
         self.file = str(path.relative_to(self.cwd)) if path.is_relative_to(self.cwd) else str(path)
-        document = yamlfile.load(path, self.file)
+        document = yamlfile.load(path, self.file, pipes=True)
         self.problems += document.problems
         self.positions = dict(document.positions)
         if isinstance(document.values, dict):
@@ -174,12 +174,16 @@ class _Loading:
     def _fetch(self, name: str) -> None:
         source = f"{name}_file"
         if not isinstance(self.values.get(source), str):
-            return
+            return None
         if self.values.get(name) is not None:
             self._report((source,), f"says what `{name}` says too; give one of them")
         elif (text := self._secret((source,), self.values[source])) is not None:
+            if name == "store" and not _is_store(text):  # whatever the file is: its content is not for a log
+                right = "embedded, redis://host:6379/0, rediss://…, unix:///path or redis+sentinel://host:port/name/0"
+                return self._report((source,), f"what {self.values[source]} holds is no address; should be {right}")
             self.values[name] = text
             self.positions[name,] = self.positions[source,]
+        return None
 
     def _secret(self, path: Location, file: str | Path) -> str | None:
         try:
@@ -237,6 +241,14 @@ class _Loading:
 
     def _report(self, path: Location, what: str) -> None:
         self.problems.append(problem(self.positions, path, self.file, what))
+
+
+def _is_store(text: str) -> bool:
+    try:
+        checked_store(text)
+    except ValueError:
+        return False
+    return text.isprintable()
 
 
 def _fields(model: type[BaseModel], above: Location) -> Iterator[tuple[Location, Any]]:

@@ -201,6 +201,8 @@ class Replica:
         state = self.follower.state
         found = [alarm.why for alarm in state.alarms]
         found += [f"{each.component}: {each.problem}" for each in self.files.state.refused]
+        if self.files.state.fault:
+            found.append(self.files.state.fault)
         if self.files.state.waiting:
             found.append(f"edits of rule files wait: {self.files.state.waiting}")
         if self.emergency_file is not None and self.emergency_file.problem:

@@ -66,7 +66,8 @@ class RuleFolder:
     What a folder says: the files that are right and those that are wrong, both by component.
 
     `problems` are all there are, over all files, also those between files that are each right. `expect` is
-    `expect.yaml` as it was parsed, None if there is none.
+    `expect.yaml` as it was parsed, None if there is none. `fault` says why the folder itself cannot be read: then it
+    says nothing, not even that there are no files.
     """
 
     folder: Path
@@ -74,6 +75,7 @@ class RuleFolder:
     frozen: Mapping[str, Frozen] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     expect: yamlfile.Document | None = None
+    fault: Problem | None = None
 
     @property
     def components(self) -> dict[str, Component]:
@@ -97,7 +99,8 @@ def read_folder(folder: Path) -> RuleFolder:
         paths = sorted(path for path in folder.iterdir() if is_rule_file(path.name))
     except OSError as exc:
         what = f"the folder of rule files cannot be read: {exc.strerror or exc}"
-        return RuleFolder(folder, problems=(Problem(Position(str(folder)), "", what),))
+        fault = Problem(Position(str(folder)), "", what)
+        return RuleFolder(folder, problems=(fault,), fault=fault)
     return _Reading(folder).read(paths)
 
 

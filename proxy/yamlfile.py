@@ -8,7 +8,9 @@ nothing of settings and rules, and never raises for what it finds in a file: pro
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,10 +67,17 @@ def parse(text: str, file: str) -> Document:
     return _Reading(file).read(text.removeprefix("\ufeff"))
 
 
-def load(path: Path, file: str) -> Document:
-    """Read the file at `path`, called `file` in problems; what cannot be read is a problem of the whole file."""
+def load(path: Path, file: str, *, pipes: bool = False) -> Document:
+    """
+    Read the file at `path`, called `file` in problems; what cannot be read is a problem of the whole file.
+
+    Only a regular file is read, or a link to one: a pipe could make its reader wait for ever. `pipes`: whoever named
+    it means to wait (`-c <(sops -d config.yaml)`).
+    """
     try:
-        with path.open("rb") as opened:
+        with open(path, "rb", opener=None if pipes else _without_waiting) as opened:
+            if not pipes and not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                return _refused(Position(file), "is no regular file")
             raw = opened.read(BYTES_LIMIT + 1)
         if len(raw) > BYTES_LIMIT:
             return _refused(Position(file), f"is larger than {BYTES_LIMIT >> 10} KiB")
@@ -79,6 +88,11 @@ def load(path: Path, file: str) -> Document:
         before = raw[: exc.start]
         at = Position(file, before.count(b"\n") + 1, exc.start - before.rfind(b"\n"))
         return _refused(at, f"is not UTF-8: byte 0x{raw[exc.start]:02x}; save it as UTF-8")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open without waiting for a writer at the other end of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _refused(at: Position, what: str) -> Document:

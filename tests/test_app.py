@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
+from typing import Any
 
 import pytest
 import yaml
@@ -230,6 +231,8 @@ async def test_files_alone_are_not_ready_and_refuse_writes_of_entities_until_the
     assert side_of(await asked(replica.port, get("ana"))) == "legacy"
     refused = await asked(replica.port, b"POST /api/users HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
     assert (refused.status, refused.value(b"retry-after")) == (503, b"5")
+    users = (await fetch(replica.admin, "/api/v1/status"))[1]["components"]["users"]
+    assert (users["reads"]["side"], users["reads"]["reason"], users["writes"]) == ("legacy", "store_lost", "refused")
 
     await house.server.start()
 
@@ -303,6 +306,32 @@ async def test_a_live_weight_survives_another_field_s_edit_and_a_late_pod_takes_
     await live(late, 70)
     _, rules = await fetch(late.admin, "/api/v1/rules")
     assert (rules["components"]["users"]["weight"], rules["components"]["users"]["owner"]) == (70, "team-a")
+
+
+async def test_a_second_sigterm_cuts_what_is_under_way_and_blames_no_side(house):
+    replica = await house.replica({**USERS, "weight": 0}, access_log=True)
+    await live(replica, 0)
+    asked_for = asyncio.Event()
+
+    async def hang(exchange: Exchange) -> None:
+        asked_for.set()
+        await exchange.reader.read()
+
+    house.legacy.script = hang
+    client = await RawClient.connect(replica.port)
+    await client.send(get("ana"))
+    await asked_for.wait()
+    replica.terminate()
+    await until(lambda: any(line["event"] == "draining" for line in replica.log))
+    replica.terminate()
+
+    with suppress(ConnectionResetError):
+        assert await client.reader.read() == b""  # cut, and no answer that Banyan would have made up
+    assert await replica.wait() == 0
+    assert [line["cut"] for line in replica.log if line["event"] == "drained"] == [1]
+    (line,) = [line for line in replica.log if line.get("path") == "/api/users/42"]
+    assert "closed the connection" not in str(line), line
+    client.close()
 
 
 async def test_sigterm_under_load_loses_no_request_that_was_accepted(house):
@@ -444,6 +473,21 @@ async def test_a_gigabyte_in_chunks_that_is_refused_early_gets_its_413_in_consta
     assert (await answering_early).status == 413
     client.close()
     assert memory.growth_bytes < GROWTH_BYTES
+
+
+async def test_a_folder_of_rules_that_is_missing_is_told_and_traffic_goes_on(house):
+    replica = await house.replica({**USERS, "weight": 100}, rules="ruels")
+
+    assert side_of(await asked(replica.port, get("ana"))) == "legacy"
+    told = await until(lambda: [each for each in replica.log if each["event"] == "rules_folder_unreadable"])
+    assert (told[0]["level"], "ruels" in told[0]["why"]) == ("warning", True)
+    status = await until(lambda: _because(replica, "ruels"))
+    assert status["degraded"]
+
+
+async def _because(replica: Replica, word: str) -> dict[str, Any] | None:
+    document = (await fetch(replica.admin, "/api/v1/status"))[1]
+    return document if any(word in sentence for sentence in document["because"]) else None
 
 
 async def test_run_says_what_is_wrong_in_one_line_and_its_exit_code(house):

@@ -194,6 +194,7 @@ def test_a_list_at_top_level_is_refused(tmp_path):
         ("force_secret: 123456", "1:15: force_secret: should be text; quote it"),
         ("force_secret: a;b", "1:15: force_secret: should be printable ASCII without spaces, `;` and `,`"),
         ("limits: {head_bytes: 1}", "1:22: limits.head_bytes: should be at least 1024, is 1"),
+        ("limits: {head_bytes: 2000000}", "1:22: limits.head_bytes: should be at most 1048576, is 2000000"),
         ("sides: {modem: {url: 'http://a'}}", "1:9: sides.modem: unknown key; did you mean `modern`?"),
         (
             "admin: {tokens: [{name: a, role: boss, env: A}]}",
@@ -483,6 +484,16 @@ def test_secrets_may_stand_in_files(tmp_path):
     assert settings.admin.tokens[0].secret == "t0ken"
 
 
+@pytest.mark.parametrize("content", ["root:x:0:0:hush:/root:/bin/sh\n", "hush", "redis://:hush@h:x/0", "hush://a"])
+def test_a_store_file_that_holds_no_address_is_never_printed(tmp_path, content):
+    (tmp_path / "s").write_text(content)
+
+    problem = one_problem(tmp_path, "store_file: s")
+
+    assert problem.startswith("config.yaml:1:13: store_file: what s holds is no address; should be embedded, redis://")
+    assert "hush" not in problem
+
+
 @pytest.mark.parametrize(("content", "problem"), [(b"", "s is empty"), (b"\xff", "s cannot be read: it is no text")])
 def test_a_secret_file_without_a_secret_is_refused(tmp_path, content, problem):
     (tmp_path / "s").write_bytes(content)
@@ -494,7 +505,7 @@ def test_what_a_secret_file_says_is_checked_too(tmp_path):
     (tmp_path / "s").write_text("redi://ana:hunter2@h")
     found = one_problem(tmp_path, "store_file: s")
 
-    assert found.startswith("config.yaml:1:13: store: should be `embedded` or begin with redis://")
+    assert found.startswith("config.yaml:1:13: store_file: what s holds is no address; should be embedded, redis://")
     assert "hunter2" not in found
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from pathlib import Path
 
 import pytest
 import yaml
@@ -242,12 +244,25 @@ def test_what_cannot_be_read_is_a_problem_of_the_file(tmp_path):
     (tmp_path / "link.yaml").symlink_to("nowhere")
     (tmp_path / "circle.yaml").symlink_to("circle.yaml")
     (tmp_path / "large.yaml").write_bytes(b"#" * (BYTES_LIMIT + 1))
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "to-pipe.yaml").symlink_to("pipe.yaml")
 
-    names = ("folder.yaml", "link.yaml", "circle.yaml", "large.yaml")
+    names = ("folder.yaml", "link.yaml", "circle.yaml", "large.yaml", "pipe.yaml", "to-pipe.yaml")
 
     assert [str(load(tmp_path / name, name).problems[0]) for name in names] == [
         "folder.yaml: cannot be read: Is a directory",
         "link.yaml: cannot be read: No such file or directory",
         "circle.yaml: cannot be read: Too many levels of symbolic links",
         "large.yaml: is larger than 1024 KiB",
+        "pipe.yaml: is no regular file",
+        "to-pipe.yaml: is no regular file",
     ]
+
+
+def test_a_pipe_that_is_meant_is_read():
+    reader, writer = os.pipe()
+    os.write(writer, b"a: 1\n")
+    os.close(writer)
+
+    assert load(Path(f"/dev/fd/{reader}"), "pipe", pipes=True).values == {"a": 1}
+    os.close(reader)

@@ -8,7 +8,7 @@ the guard's business.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
@@ -75,6 +75,7 @@ class Api:
             facts = await self._house.reader.facts()
         except StoreError as error:
             facts = self._own_facts(f"the store is away, this is what one replica knows: {error}")
+        facts = replace(facts, live_changes=self._house.settings.live_changes)
         return said(await asyncio.to_thread(status_document, facts))  # large rule sets take their time
 
     async def rules(self, request: web.Request) -> web.Response:
@@ -92,7 +93,7 @@ class Api:
         house = self._house
         question = asked(
             query.get("method", "GET"), query["path"], query.getall("header", []), query.get("client", ""),
-            house.settings.force_secret,
+            house.settings,
         )  # fmt: skip
         return said(explained(house.table, house.situations, question))
 
@@ -142,7 +143,9 @@ class Api:
     def _own_facts(self, fault: str) -> Facts:
         beat = asdict(self._house.heartbeat())
         state = self._house.state
-        return Facts(state.held, state.emergencies, [beat], at_s=self._house.reader.clock(), fault=fault)
+        lost = any(situation.store_lost for situation in self._house.situations)
+        now = self._house.reader.clock()
+        return Facts(state.held, state.emergencies, [beat], at_s=now, fault=fault, store_lost=lost)
 
 
 def _component(request: web.Request) -> str:

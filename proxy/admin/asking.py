@@ -16,10 +16,12 @@ from pydantic import SecretStr
 
 from proxy.core.changes import BadWish
 from proxy.core.explain import explain
+from proxy.core.headers import loops
 from proxy.core.limits import WireLimits
-from proxy.core.messages import RequestHead
+from proxy.core.messages import RequestHead, Saw, values_of
 from proxy.core.plan import Situation, Table
 from proxy.core.rules import Side
+from proxy.settings import Settings
 from proxy.wire.heads import Refused, read_request
 
 CLIENT = "127.0.0.1"
@@ -35,7 +37,7 @@ class Question:
     forced: Side | None = None
 
 
-def asked(method: str, target: str, fields: Iterable[str], client: str, secret: SecretStr | None) -> Question:
+def asked(method: str, target: str, fields: Iterable[str], client: str, settings: Settings) -> Question:
     """Return the request of a method, a path with its query, and fields such as `x-user-id: 7`; raises BadWish."""
     verb = method.strip().upper()
     if not METHOD.fullmatch(verb):
@@ -49,8 +51,11 @@ def asked(method: str, target: str, fields: Iterable[str], client: str, secret: 
         head = read_request(text.encode(), WireLimits())
     except Refused as exc:
         raise BadWish(f"the gateway refuses this request with {exc.status}: {exc}") from None
+    if head.saw & Saw.VIA and loops(values_of(head.fields, b"via"), settings.via_name.encode()):
+        own = f"its Via has `{settings.via_name}`, which is the name of this gateway"
+        raise BadWish(f"the gateway refuses this request with 508: it has passed here before, as {own}")
     head.peer = (client or CLIENT).encode()
-    return Question(head, forced_by(head, secret))
+    return Question(head, forced_by(head, settings.force_secret))
 
 
 def field(word: str) -> tuple[str, str]:

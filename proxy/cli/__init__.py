@@ -10,9 +10,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from proxy.cli.streams import open_closed_streams
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; the entry point of the distribution."""
+    open_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         from proxy.cli.running import plain_run, run

@@ -20,7 +20,7 @@ from proxy.config import load_settings
 from proxy.core.errors import ConfigError, Position, Problem
 from proxy.core.expect import check_expectations
 from proxy.core.plan import compile_table
-from proxy.core.rules import warnings_of
+from proxy.core.rules import check_change, warnings_of
 from proxy.rulefiles import RuleFolder, read_folder
 from proxy.settings import Settings
 from proxy.workers.edits import rules_of
@@ -57,7 +57,7 @@ class Checked:
 
 
 def check_everything(config: Path | None, env: Mapping[str, str]) -> Checked:
-    """Return every problem of the settings, the rule files and the expectations."""
+    """Return every problem of settings, rule files and expectations; also what an empty store would refuse of them."""
     problems: tuple[Problem, ...] = ()
     try:
         settings = load_settings(config, env, certificates=True)
@@ -68,7 +68,8 @@ def check_everything(config: Path | None, env: Mapping[str, str]) -> Checked:
     problems = (*problems, *_placed(folder.problems, settings.rules))
     warnings: tuple[Problem, ...] = ()
     if not folder.problems:
-        problems = (*problems, *_placed(_unmet(folder), settings.rules))
+        seed = check_change(None, folder.components, verb=False, positions=folder.positions)
+        problems = (*problems, *_placed((*seed, *_unmet(folder)), settings.rules))
         warnings = _placed(warnings_of(folder.components, folder.positions), settings.rules)
     count = len(folder.files) + len(folder.frozen)
     name = _near(config) if config is not None else "no config.yaml"

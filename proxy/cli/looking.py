@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -86,7 +87,7 @@ def explain(
 ) -> None:
     """Say who would answer a request, and why."""
     settings = settings_of(context, config)
-    question = asked(method, path, header or [], client, settings.force_secret)
+    question = asked(method, path, header or [], client, settings)
     facts = facts_of(settings, rules)
     table = compile_table(facts.rules, plan_defaults(settings))
     document = explained(table, situations_of(table, facts), question)
@@ -161,7 +162,8 @@ def _situation(name: str, emergency: Side | None, facts: Facts) -> Situation:
 
 async def _status(settings: Settings, form: Format) -> None:
     async with at_desk(settings) as desk:
-        document = status_document(await desk.reader.facts())
+        facts = replace(await desk.reader.facts(), live_changes=settings.live_changes)
+    document = status_document(facts)
     emit(document, form, lambda: put_status(document))
 
 

@@ -19,7 +19,7 @@ from rich.table import Table
 from proxy.cli.output import visible
 
 PIPE_COLUMNS = 1_000  # where stdout is no terminal: nothing is cut to a width that nobody sees
-COLOURS = {"legacy": "yellow", "modern": "green", "both": "cyan"}
+COLOURS = {"legacy": "yellow", "modern": "green", "both": "cyan", "unknown": "red"}
 MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failure": ("✗", "red")}
 
 
@@ -59,6 +59,8 @@ def put_status(document: Mapping[str, Any]) -> None:
     for name, each in components.items():
         for line in _remarks(each):
             out.print(Text(f"{name}: {line}"))
+    for each in document["drifts"]:
+        out.print(Text(f"{each['component']}: {_drift(each)}"))
     for sentence in document["because"]:
         out.print(Text(f"! {sentence}", style="red"))
     if document["replicas"]:
@@ -136,6 +138,8 @@ def _verdict(document: Mapping[str, Any]) -> Text:
         return Text("an emergency is in force", style="yellow")
     if any(each["breakers"] for each in document["components"].values()):
         return Text("a breaker is open", style="yellow")
+    if document["drifts"]:
+        return Text("a rule file has a component that is not live", style="yellow")
     return Text("all is well", style="green")
 
 
@@ -169,8 +173,12 @@ def _remarks(each: Mapping[str, Any]) -> Iterable[str]:
     for breaker in each["breakers"]:
         yield f"breaker open: {breaker['side']} in {breaker['replica']}"
     for drift in each["drifts"]:
-        yield f"drift in {drift['replica']}: {drift['why']} (`banyan rules diff` there)"
+        yield _drift(drift)
     yield f"going back: {each['going_back']}"
+
+
+def _drift(drift: Mapping[str, Any]) -> str:
+    return f"drift in {drift['replica']}: {drift['why']} (`banyan rules diff` there)"
 
 
 def _emergency(emergency: Mapping[str, Any]) -> str:

@@ -148,6 +148,12 @@ def accepting(rule_set: RuleSet, epochs: Iterable[str]) -> RuleSet:
     return rule_set.model_copy(update={"accepts": tuple(dict.fromkeys(named)), "seed": False})
 
 
+def strangers(rule_set: RuleSet, held: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the replicas that keep rules of another epoch; `held` has the epoch of each by its id, empty for none."""
+    followed = ("", rule_set.epoch, *rule_set.accepts)
+    return tuple(replica for replica, epoch in held.items() if epoch not in followed)
+
+
 def _on_refused(held: RuleSet | None, read: Refused) -> Decision:
     if read.refusal is Refusal.NEWER:
         return Keep(Alarm("ruleset_newer", f"the store's rules are for a newer build and not followed: {read.why}"))

@@ -14,21 +14,18 @@ from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
-from proxy.core.adopt import accepting
+from proxy.core.adopt import accepting, strangers
 from proxy.core.errors import ConfigError, GatewayError, NotAllowed
-from proxy.core.merge import Edit, differences, edits, merged
+from proxy.core.merge import Edit, differences
 from proxy.core.problems import Positions, either, problems_of, suggestion
 from proxy.core.rules import (
     Component,
     ComponentKind,
-    FileRecord,
     Phase,
     RuleSet,
     Side,
     check_change,
     check_components,
-    parse_component,
-    record_of,
     warnings_of,
 )
 from proxy.core.scalars import checked_percent
@@ -140,34 +137,21 @@ def accept(rules: RuleSet, epochs: Iterable[str]) -> Draft:
     return Draft(accepting(rules, foreign), always=True)
 
 
-def push(rules: RuleSet, files: Mapping[str, FileState], *, take_files: bool = False) -> Draft:
+def check_followed(rules: RuleSet, held: Mapping[str, str]) -> tuple[str, ...]:
     """
-    Publish what was edited in the rule files since they were last taken, all of them or none.
+    Return a warning when some live replicas keep rules of another epoch, and so would not follow a change of these.
 
-    With `take_files` they count whole: live values that differ are replaced, and a component without a file is
-    removed. Raises NotAllowed for a file that is in a state from before, unless `take_files` says that it is meant;
-    ConfigError, with every place, when the result would not be valid.
+    `held` has the epoch of each replica by its id, empty for one without rules. Raises NotAllowed when no replica
+    follows: a change would be published and mean nothing.
     """
-    kept = {} if take_files else {name: rules.components[name] for name in rules.components if name not in files}
-    old = [] if take_files else [name for name, file in files.items() if _is_from_before(rules, name, file)]
-    if old:
-        raise NotAllowed(
-            f"{', '.join(old)}: the file is in a state that was live before and would take back what came after; "
-            "`rules pull --write` brings it up to date, `rules push --take files` publishes it as it is"
-        )
-    components = {**kept, **{name: _taken(rules, name, file, take_files) for name, file in files.items()}}
-    records = {**rules.files, **{name: _record(rules, name, file.hash, file.values) for name, file in files.items()}}
-    records |= {name: _record(rules, name, "", {}) for name in rules.components if name not in components}
-    draft = drafted(rules, components, files=records)
-    positions = {name: file.positions for name, file in files.items()}
-    problems = (
-        *check_components(components, positions),
-        *check_change(rules, components, verb=False, positions=positions),
-    )
-    if problems:
-        raise ConfigError(sorted(problems))
-    alone = tuple(f"{name}: has no file here and stays as it is" for name in kept)
-    return Draft(draft.rules, draft.edits, (*draft.warnings, *alone), always=records != rules.files)
+    others = strangers(rules, held)
+    if not others:
+        return ()
+    keep = f"{', '.join(others)} keep{'s' * (len(others) == 1)} rules of another epoch than the published ones"
+    accept = "`banyan rules accept` has every replica follow the published rules, an emergency works all the same"
+    if len(others) == sum(map(bool, held.values())):
+        raise NotAllowed(f"no replica would follow: {keep}; {accept}")
+    return (f"{keep} and will not follow; {accept}",)
 
 
 def drift_of(rules: RuleSet, files: Mapping[str, FileState]) -> tuple[Drift, ...]:
@@ -264,25 +248,6 @@ def _checked(draft: Draft, rules: RuleSet, live_changes: LiveChanges, name: str)
     if problems := list(check_change(rules, draft.rules.components, verb=True)):
         raise NotAllowed("; ".join(f"{each.at}: {each.what}" for each in problems))
     return draft
-
-
-def _is_from_before(rules: RuleSet, name: str, file: FileState) -> bool:
-    record = rules.files.get(name)
-    return name in rules.components and record is not None and file.hash in record.hashes and file.hash != record.hash
-
-
-def _taken(rules: RuleSet, name: str, file: FileState, whole: bool) -> Component:
-    """Return the component that a file makes: all of it, or what was edited in it laid over what is live."""
-    live, record = rules.components.get(name), rules.files.get(name)
-    if live is None or whole or record is None:
-        return file.rules
-    values = merged(live, edits(record.values, file.values))
-    return parse_component(values, file=name, positions=file.positions)
-
-
-def _record(rules: RuleSet, name: str, file_hash: str, values: Mapping[str, Any]) -> FileRecord:
-    record = rules.files.get(name)
-    return record_of(file_hash, dict(values), record.hashes if record is not None else ())
 
 
 def _changed(component: Component, **values: Any) -> Component:

@@ -82,7 +82,7 @@ def check_change(
     """
     places = positions or {}
     published = before.components if before is not None else {}
-    found = [each for name in published.keys() - after.keys() for each in _removal(published[name])]
+    found = [each for name in published.keys() - after.keys() for each in removal_problems(published[name])]
     for name, component in after.items():
         was = published.get(name)
         if was == component:
@@ -92,6 +92,15 @@ def check_change(
             own.append(((), "live changes are switched off (live_changes: emergency_only); edit the rule file"))
         found += _in_order(places.get(name, {}), name, own)
     return tuple(sorted(found, key=lambda each: each.at))
+
+
+def removal_problems(component: Component) -> tuple[Problem, ...]:
+    """Return why a component cannot be removed as it stands; empty when it can."""
+    phase = component.effective_phase
+    if phase in (Phase.OFF, Phase.RETIRED):
+        return ()
+    what = f"is in {phase}: a component can be removed only when it is off or retired"
+    return (Problem(Position(component.component), "", what),)
 
 
 def _in_order(positions: Positions, file: str, findings: Iterable[_Finding]) -> tuple[Problem, ...]:
@@ -257,13 +266,6 @@ def _by_verb_only(component: Component, was: Component) -> Iterator[_Finding]:
     if was.kind is ComponentKind.ENTITY and now is not before and spelled_out:
         verb = f"banyan phase {component.component} {now}"
         yield ("phase",), f"goes from {before} to {now} by verb only, as it moves writes: `{verb}`"
-
-
-def _removal(component: Component) -> Iterator[Problem]:
-    phase = component.effective_phase
-    if phase not in (Phase.OFF, Phase.RETIRED):
-        what = f"is in {phase}: a component can be removed only when it is off or retired"
-        yield Problem(Position(component.component), "", what)
 
 
 def _some(routes: tuple[str, ...]) -> str:

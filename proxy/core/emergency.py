@@ -21,11 +21,20 @@ _ENDED = frozenset({"", "off", "none", "no", "false", "0", "null"})  # what some
 
 @dataclass(frozen=True, slots=True)
 class Emergency:
-    """One key as it was found: `side` None when it names neither; `pttl_ms` None when it stays until it is deleted."""
+    """
+    One key as it was found: `side` None when it names neither; `pttl_ms` None when it stays until it is deleted.
+
+    `at` is its place, `file:line:col`, when it stands in the emergency file.
+    """
 
     side: Side | None
     raw: str
     pttl_ms: int | None = None
+    at: str = ""
+
+    def named(self, key: str) -> str:
+        """Return what people find it by: the key in the store, or the place in the file."""
+        return f"{self.at}: {key}" if self.at else f"emergency:{key}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +45,11 @@ class Interpretation:
     alarms: tuple[Alarm, ...]
 
 
-def read_emergency(raw: str | bytes, pttl_ms: int | None = None) -> Emergency:
+def read_emergency(raw: str | bytes, pttl_ms: int | None = None, at: str = "") -> Emergency:
     """Return what one value says: surrounding space and case count for nothing."""
     text = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
     word = text.strip().lower()
-    return Emergency(_SIDES.get(word), text, pttl_ms)
+    return Emergency(_SIDES.get(word), text, pttl_ms, at)
 
 
 def interpret(
@@ -66,6 +75,17 @@ def interpret(
     return Interpretation(sides, tuple(alarms))
 
 
+def still_heeded(name: str, keys: Mapping[str, Emergency], components: Mapping[str, Component]) -> tuple[str, ...]:
+    """Say what still holds once the emergency `name` is ended; `keys` are those that are left."""
+    sides = interpret(keys, components).sides
+    if name == ALL:
+        held = [f"{each} still goes to {side} by emergency:{each}" for each, side in sides.items() if each in keys]
+        return tuple(held)
+    if name in sides and ALL in keys:
+        return (f"{name} still goes to {sides[name]} by emergency:{ALL}; `banyan emergency {ALL} off` ends that",)
+    return ()
+
+
 def _of(name: str, keys: Mapping[str, Emergency]) -> tuple[str, Emergency] | None:
     """Return the key that concerns a component: its own, else `all`."""
     for key in (name, ALL):
@@ -78,7 +98,7 @@ def _heeded(component: Component, key: str, emergency: Emergency) -> tuple[Side 
     """Return the side that an emergency sends a component's reads to, and why it does not when it does not."""
     phase = component.effective_phase
     own = key == component.component
-    said = f"emergency:{key} = {emergency.side or 'unreadable'} is ignored"
+    said = f"{emergency.named(key)} = {emergency.side or 'unreadable'} is ignored"
     if phase is Phase.RETIRED:
         return None, f"{said}: {component.component} is retired, legacy gets no request of it any more"
     if emergency.side is None:
@@ -97,14 +117,18 @@ def _key_alarms(keys: Mapping[str, Emergency], components: Mapping[str, Componen
         if key != ALL and key not in components:
             unknown += 1
             hint = suggestion(key, (*components, ALL)) if unknown <= HINTS else ""
-            yield Alarm("emergency_unknown_component", f"emergency:{key}: no component is called so{hint}", key)
+            yield Alarm("emergency_unknown_component", f"{emergency.named(key)}: no component is called so{hint}", key)
         elif emergency.side is None:
-            yield Alarm("emergency_unreadable", _unreadable(key, emergency.raw), key)
+            yield Alarm("emergency_unreadable", _unreadable(key, emergency), key)
 
 
-def _unreadable(key: str, raw: str) -> str:
-    if raw.strip().lower() in _ENDED:
-        hint = f"; to end it, delete the key (`banyan emergency {key} off`)"
-    else:
+def _unreadable(key: str, emergency: Emergency) -> str:
+    raw, should = emergency.raw, "should be legacy or modern"
+    if raw.strip().lower() not in _ENDED:
         hint = suggestion(raw, Side)
-    return f"emergency:{key} should be legacy or modern, is {shown(raw)}: it counts as legacy before cutover{hint}"
+    elif emergency.at:
+        hint = "; to end it, take the line out"
+    else:
+        hint = f"; to end it, delete the key (`banyan emergency {key} off`)"
+    what = f"{should}, is {shown(raw)}: it counts as legacy before cutover{hint}"
+    return f"{emergency.named(key)}: {what}" if emergency.at else f"{emergency.named(key)} {what}"

@@ -60,21 +60,29 @@ def check_expectations(
     table: Table, values: object, *, file: str = "expect.yaml", positions: Positions | None = None
 ) -> tuple[Problem, ...]:
     """
-    Return what is wrong with the list `values`, or else each of its expectations that the rules do not meet.
+    Return what is wrong with the list `values`, and each of its expectations that the rules do not meet.
 
     An empty file expects nothing. Every request is judged as while all is well: no emergency, no open breaker.
     """
     places = positions or {}
-    try:
-        entries = Expectations.model_validate(values if values is not None else []).root
-    except ValidationError as exc:
-        return problems_of(exc, places, file, Expectations)
-    found = [
+    entries, found = _entries(values if values is not None else [], places, file)
+    unmet = (
         problem(places, (index, *path), file, what)
-        for index, entry in enumerate(entries)
+        for index, entry in entries.items()
         for path, what in _unmet(table, entry)
-    ]
-    return tuple(sorted(found, key=lambda each: each.at))
+    )
+    return tuple(sorted((*found, *unmet), key=lambda each: each.at))
+
+
+def _entries(values: object, places: Positions, file: str) -> tuple[dict[int, Expectation], tuple[Problem, ...]]:
+    """Return the entries that are right, by their place in the list, and what is wrong with the others."""
+    try:
+        return dict(enumerate(Expectations.model_validate(values).root)), ()
+    except ValidationError as exc:
+        found = problems_of(exc, places, file, Expectations)
+        wrong = {each["loc"][0] for each in exc.errors(include_url=False) if each["loc"]}
+    listed = enumerate(values) if isinstance(values, list) else ()
+    return {index: Expectation.model_validate(each) for index, each in listed if index not in wrong}, found
 
 
 def _unmet(table: Table, entry: Expectation) -> Iterator[tuple[Location, str]]:
@@ -95,7 +103,8 @@ def _unmet(table: Table, entry: Expectation) -> Iterator[tuple[Location, str]]:
         key = _key_of(planned, entry)
         if entry.entity not in (key, f"{component}/{key}"):
             wanted = f"the entity {shown(entry.entity)}" if entry.entity is not None else "no entity"
-            touches = f"touches {shown(key)}" if key is not None else "touches none"
+            said = f"{component}/{key}" if "/" in (entry.entity or "") else key
+            touches = f"touches {shown(said)}" if key is not None else "touches none"
             yield ("entity",), f"expected {wanted}{but} {touches} {route}"
 
 

@@ -152,10 +152,10 @@ def _not_one_of(value: object, expected: str) -> str:
 
 _Should = Callable[[Mapping[str, Any]], str]
 _SHOULD: dict[str, _Should] = {
-    "greater_than": lambda ctx: f"more than {ctx['gt']:g}",
-    "greater_than_equal": lambda ctx: f"at least {ctx['ge']:g}",
-    "less_than": lambda ctx: f"less than {ctx['lt']:g}",
-    "less_than_equal": lambda ctx: f"at most {ctx['le']:g}",
+    "greater_than": lambda ctx: f"more than {shown(ctx['gt'])}",
+    "greater_than_equal": lambda ctx: f"at least {shown(ctx['ge'])}",
+    "less_than": lambda ctx: f"less than {shown(ctx['lt'])}",
+    "less_than_equal": lambda ctx: f"at most {shown(ctx['le'])}",
     "finite_number": lambda ctx: "a finite number",
     "float_type": lambda ctx: "a number",
     "int_type": lambda ctx: "a whole number",

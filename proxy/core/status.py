@@ -11,15 +11,19 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from proxy.core.adopt import strangers
+from proxy.core.answerer import Standing, plain, reads_of, writes_of
+from proxy.core.changes import LiveChanges
 from proxy.core.emergency import ALL, Emergency, Interpretation, interpret
 from proxy.core.errors import ConfigError
 from proxy.core.merge import ABSENT, differences
-from proxy.core.phases import STANDINGS, Outlook, RequestKind, eligible, outlook
+from proxy.core.phases import Outlook, outlook
 from proxy.core.problems import Alarm
 from proxy.core.rules import Component, Origin, RuleSet, Side, parse_component, warnings_of
 
 SKEW_LIMIT = 0.2  # of a component's reads with one and the same sticky value: from here on a weight means little
 ALWAYS_SHOWN = ("phase", "weight")
+_UNFOLLOWED = ["no replica follows these rules until `banyan rules accept`"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ class Facts:
     What the document is made of.
 
     `rules` is None when there are none, or when `fault` says why they cannot be read; `replicas` are heartbeats as
-    mappings; `at_s` is the present, in seconds since 1970.
+    mappings; `at_s` is the present, in seconds since 1970. `store_lost`: it is one replica that speaks, after a cold
+    start from files alone. `live_changes` is the setting of whoever asks.
     """
 
     rules: RuleSet | None
@@ -45,6 +50,8 @@ class Facts:
     replicas: Sequence[Mapping[str, Any]] = ()
     at_s: float = 0.0
     fault: str | None = None
+    store_lost: bool = False
+    live_changes: LiveChanges = "all"
 
 
 def heartbeat_facts(
@@ -107,6 +114,7 @@ def status_document(facts: Facts) -> dict[str, Any]:
         "emergencies": {name: _emergency(name, each) for name, each in facts.emergencies.items()},
         "alarms": alarms,
         "refused": refused,
+        "drifts": [each for each in _all_drifts(facts.replicas) if each["component"] not in components],
         "replicas": [_replica(rules, each) for each in facts.replicas],
     }
 
@@ -130,26 +138,44 @@ def seconds_of(at: str) -> float | None:
 def _component(facts: Facts, rules: RuleSet, name: str, meant: Interpretation) -> dict[str, Any]:
     component = rules.components[name]
     ahead = outlook(rules, name)
+    unfollowed = _unfollowed(rules, facts.replicas)
+    own = _own_emergencies(name, meant, facts.replicas)
+    standing = Standing(meant.sides.get(name) or _same_everywhere(own, facts.replicas), unfollowed, facts.store_lost)
+    blocked = _UNFOLLOWED if unfollowed else _blocked(name, ahead, meant, facts.replicas)
     return {
         "kind": component.kind,
         "owner": component.owner,
         "after": list(component.after),
         "phase": component.effective_phase,
-        "weight": _plain(component.weight),
-        "reads": _reads(component, meant.sides.get(name)),
-        "writes": STANDINGS[component.effective_phase].primary,
+        "weight": plain(component.weight),
+        "reads": reads_of(component, standing),
+        "writes": writes_of(component, standing),
         "emergency": _emergency_of(name, facts.emergencies, meant),
-        "own_emergencies": _own_emergencies(name, meant, facts.replicas),
+        "own_emergencies": own,
         "values": _values(rules, component, facts.at_s),
         "changed": _changed(rules.origins.get(name, {})),
-        "going_back": ahead.going_back,
-        "next": {"step": ahead.next_step, "verb": ahead.verb, "blocked": _blocked(name, ahead, meant, facts.replicas)},
+        "going_back": _UNFOLLOWED[0] if unfollowed else ahead.going_back,
+        "next": _next(ahead, blocked, facts.live_changes),
         "warnings": [each.what for each in warnings_of({name: component})],
         "breakers": _breakers(name, facts.replicas),
         "skew": _skew(name, facts.replicas),
         "refused": [each for each in _refused(facts.replicas) if each["component"] == name],
         "drifts": _drifts(name, facts.replicas),
     }
+
+
+def _next(ahead: Outlook, blocked: list[str], live_changes: LiveChanges) -> dict[str, Any]:
+    """Return the next step; where files alone may change the rules it has no verb."""
+    by_file = live_changes == "emergency_only" and bool(ahead.verb)
+    step = f"{ahead.next_step}, by its rule file" if by_file else ahead.next_step
+    return {"step": step, "verb": "" if by_file else ahead.verb, "blocked": blocked}
+
+
+def _unfollowed(rules: RuleSet, replicas: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether there are replicas with rules, and all of them keep those of another epoch."""
+    sources = {str(each.get("id")): each for each in replicas if each.get("source") != "files"}
+    held = {name: epoch for name, each in sources.items() if (epoch := str(each.get("epoch") or ""))}
+    return bool(held) and len(strangers(rules, held)) == len(held)
 
 
 def _blocked(name: str, ahead: Outlook, meant: Interpretation, replicas: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -161,23 +187,6 @@ def _blocked(name: str, ahead: Outlook, meant: Interpretation, replicas: Sequenc
         blocked.append(f"an emergency sends all reads to {meant.sides[name]}")
     modern = open_breakers(name, replicas).get(Side.MODERN)
     return blocked + ([f"the breaker of modern is open in {', '.join(modern)}"] if modern else [])
-
-
-def _reads(component: Component, emergency: Side | None) -> dict[str, Any]:
-    """Say who answers the reads, in percent, and why; breakers are a matter of each replica and stand elsewhere."""
-    sides = eligible(component.kind, component.effective_phase, RequestKind.READ)
-    if emergency is not None and emergency in sides:
-        reason, modern, why = "emergency", 100.0 * (emergency is Side.MODERN), f"an emergency sends all to {emergency}"
-    elif len(sides) == 1:
-        phase = component.effective_phase
-        reason, modern, why = "phase", 100.0 * (sides[0] is Side.MODERN), f"in phase {phase} only {sides[0]} answers"
-    else:
-        reason, modern, why = "weight", component.weight, f"weight {component.weight:g}"
-        if component.pin:
-            why += f", but {len(component.pin)} pin{'s' * (len(component.pin) != 1)} before it"
-    answers = "legacy" if modern == 0 else "modern" if modern == 100 else "both"
-    shares = {"legacy": _plain(round(100 - modern, 2)), "modern": _plain(modern)}
-    return {"side": answers, **shares, "reason": reason, "why": why}
 
 
 def _values(rules: RuleSet, component: Component, now: float) -> dict[str, dict[str, Any]]:
@@ -278,6 +287,12 @@ def _own_emergencies(name: str, meant: Interpretation, replicas: Sequence[Mappin
     return [{"replica": str(replica.get("id")), "side": side} for replica, side in told if isinstance(side, str)]
 
 
+def _same_everywhere(own: Sequence[Mapping[str, str]], replicas: Sequence[Mapping[str, Any]]) -> Side | None:
+    """Return the side that every replica sends all reads to by its own emergency file, None if they differ."""
+    sides = {each["side"] for each in own}
+    return next((side for side in Side if sides == {side}), None) if len(own) == len(replicas) else None
+
+
 def _alarms(meant: Interpretation, replicas: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return every alarm once, with the replicas that raise it."""
     found: dict[tuple[Any, ...], list[str]] = {(alarm.kind, alarm.why, alarm.component): [] for alarm in meant.alarms}
@@ -306,12 +321,16 @@ def _refused(replicas: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _drifts(name: str, replicas: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the replicas whose file of a component is not what is live, though nobody edited it just now."""
-    return [
-        {"replica": str(replica.get("id")), "file": each.get("file"), "why": each.get("why")}
-        for replica in replicas
-        for each in _list(replica, "drifts")
-        if each.get("component") == name
-    ]
+    found = (each for each in _all_drifts(replicas) if each["component"] == name)
+    return [{"replica": each["replica"], "file": each["file"], "why": each["why"]} for each in found]
+
+
+def _all_drifts(replicas: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield every drift of every replica, also of a component that is not live."""
+    for replica in replicas:
+        for each in _list(replica, "drifts"):
+            told = {name: _word(each.get(name)) for name in ("component", "file", "why")}
+            yield {"replica": str(replica.get("id")), **told}
 
 
 def _list(replica: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
@@ -378,7 +397,3 @@ def _because(facts: Facts, alarms: Sequence[Mapping[str, Any]], refused: Sequenc
             if (share := _skew(name, facts.replicas)) is not None
         ]
     return list(dict.fromkeys(found))
-
-
-def _plain(number: float) -> float | int:
-    return int(number) if number == int(number) else number

@@ -5,7 +5,7 @@ What a store address says: redis://, rediss://, unix:// and redis+sentinel:// ta
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import parse_qs, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlencode, urlsplit, urlunsplit
 
 from proxy.core.errors import ConfigError, Position, Problem
 
@@ -62,8 +62,7 @@ def _plain(url: str) -> Address:
     parts = urlsplit(url)
     if not parts.hostname:
         raise ValueError(f"should name a host, is {shown(url)!r}")
-    if parts.port == 0:
-        raise ValueError("should name a port from 1 to 65535")
+    _port(parts, shown(url))
     _database(parts.path.strip("/"))
     return Address(url, shown(url))
 
@@ -99,7 +98,18 @@ def _host(text: str) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
     if not parts.hostname:
         raise ValueError(f"should name sentinels as host:port, has {text!r}")
-    return parts.hostname, parts.port or SENTINEL_PORT
+    return parts.hostname, _port(parts, text) or SENTINEL_PORT
+
+
+def _port(parts: SplitResult, said: str) -> int | None:
+    """Return the port, None where there is none; `said` is what may be shown of the address."""
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError(f"should have a number from 1 to 65535 as its port, as in redis://host:6379/0; is {said!r}")
+    return port
 
 
 def _database(text: str) -> None:

@@ -30,6 +30,7 @@ QUIET = frozenset(  # what somebody asked for, and what is over; everything else
     (
         "rules_published", "rules_applied", "emergency_set", "emergency_ended", "emergency_over", "alarm_over",
         "breaker_closed", "breaker_half_open", "certificate_taken", "file_accepted", "file_drift", "written_back",
+        "rules_folder_readable",
     )
 )  # fmt: skip
 

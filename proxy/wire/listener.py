@@ -21,6 +21,7 @@ from proxy.wire.tls import PLAIN_HTTP, Secured, TlsFault
 from proxy.wire.wheel import Timed, Wheel, ticks_of
 
 BACKLOG = 1024
+GONE_S = 1.0  # most that exchanges get to hear that their clients were cut
 
 
 class Exchange(Protocol):
@@ -173,17 +174,21 @@ class Listener:
             client.shut(LAST_CALL_S)
         for arrival in self.arrivals:
             self.wheel.arm(arrival, LAST_CALL_S)
-        self._empty.clear()
-        if self.clients or self.arrivals:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(within_s):  # wait_for may swallow the hurry of a second signal (3.11)
-                    await self._empty.wait()
+        await self._emptied(within_s)
         cut = len(self.clients)
         for client in list(self.clients):
             client.transport.abort()  # which tells the exchange that its client is gone
         for arrival in list(self.arrivals):
             arrival.on_deadline()
+        await self._emptied(GONE_S)  # before a side's connection is closed, or that would be the exchange's end
         return cut
+
+    async def _emptied(self, within_s: float) -> None:
+        self._empty.clear()
+        if self.clients or self.arrivals:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within_s):  # wait_for may swallow the hurry of a second signal (3.11)
+                    await self._empty.wait()
 
 
 class Arrival(Timed):

@@ -12,14 +12,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from proxy.core import changes
-from proxy.core.adopt import Missing, Refused
+from proxy.core.adopt import Missing, Refused, strangers
 from proxy.core.changes import Draft, FileState, LiveChanges
-from proxy.core.emergency import ALL, Emergency, interpret
+from proxy.core.emergency import ALL, Emergency, interpret, still_heeded
 from proxy.core.errors import Conflict, NotAllowed, StoreError
+from proxy.core.push import push
 from proxy.core.rules import Component, Phase, RuleSet, Side
 from proxy.store.emergencies import Emergencies
 from proxy.store.fleet import Fleet
-from proxy.store.rules import RuleStore
+from proxy.store.rules import HISTORY_READ, RuleStore
 
 TRIES = 2  # a second one when somebody else published in between, unless the operator named the version
 
@@ -106,13 +107,15 @@ class Changes:
         async def decide(current: RuleSet) -> Draft:
             return changes.accept(current, [replica.epoch for replica in await self._fleet.replicas()])
 
-        return await self._publish(decide, by)
+        return await self._publish(decide, by, for_strangers=True)
 
     async def push(self, files: Mapping[str, FileState], by: By, *, take_files: bool = False) -> Done:
         """Publish what was edited in the rule files, all of it or nothing; the first publication seeds the store."""
 
         async def decide(current: RuleSet) -> Draft:
-            return changes.push(current, files, take_files=take_files)
+            past = await self._rules.history(HISTORY_READ) if not take_files else ()
+            told = [(each.component, each.edit) for one in past if one.epoch == current.epoch for each in one.changes]
+            return push(current, files, told, take_files=take_files)
 
         found = await self._rules.load()
         if not isinstance(found.read, Missing):
@@ -132,30 +135,50 @@ class Changes:
         found = await self._rules.load()
         version = found.rule_set.version if found.rule_set is not None else 0
         if side is None:
-            before = await self._emergencies.clear(name, who=by.who, why=by.why)
-            what = () if before is None else (f"emergency:{name}: {before} → nothing",)
-            return Done(version, before is not None, what)
+            return await self._lift(name, by, found.rule_set)
         warnings = _doubts(name, side, found.rule_set)
         before = await self._emergencies.set(name, side, who=by.who, why=by.why, for_s=for_s)
         lasts = "until it is lifted" if for_s is None else f"for {for_s:g} s"
         return Done(version, True, (f"emergency:{name}: {before or 'nothing'} → {side} {lasts}",), warnings)
 
-    async def _publish(self, decide: Decide, by: By) -> Done:
+    async def _lift(self, name: str, by: By, rules: RuleSet | None) -> Done:
+        """End an emergency, also one that names no component; say what holds all the same."""
+        components: Mapping[str, Component] = rules.components if rules is not None else {}
+        keys = await self._emergencies.read(components)
+        if name not in keys and rules is not None:
+            _check_known(name, components)
+        before = await self._emergencies.clear(name, who=by.who, why=by.why)
+        warnings = still_heeded(name, {key: each for key, each in keys.items() if key != name}, components)
+        if rules is not None and (others := strangers(rules, await self._held())):
+            keep = f"{', '.join(others)}: holds rules of another epoch and keeps its emergencies"
+            warnings = (*warnings, f"{keep} until `banyan rules accept`")
+        what = () if before is None else (f"emergency:{name}: {before} → nothing",)
+        return Done(rules.version if rules is not None else 0, before is not None, what, warnings)
+
+    async def _publish(self, decide: Decide, by: By, *, for_strangers: bool = False) -> Done:
+        """Publish what is decided; unless it is `for_strangers`, some replica has to follow it."""
         for attempt in range(1, TRIES + 1):
             current = await self.current()
             if by.expect is not None and by.expect != current.version:
                 raise Conflict(by.expect, current.version)
             draft = await decide(current)
+            doubts = () if for_strangers else changes.check_followed(current, await self._held())
+            warnings = (*doubts, *draft.warnings)
             if not draft.is_change:
-                return Done(current.version, False, (), draft.warnings)
+                return Done(current.version, False, (), warnings)
             try:
                 after = await self._rules.publish(draft.rules, expect=current.version, who=by.who, why=by.why)
             except Conflict:
                 if by.expect is not None or attempt == TRIES:
                     raise
             else:
-                return Done(after.version, True, draft.sentences(), draft.warnings)
+                return Done(after.version, True, draft.sentences(), warnings)
         raise AssertionError("unreachable: the last try returns or raises")
+
+    async def _held(self) -> dict[str, str]:
+        """Return the epoch that each live replica holds; what came from files alone yields to anything published."""
+        found = await self._fleet.replicas()
+        return {each.id: "" if each.source == "files" else each.epoch for each in found}
 
     async def current(self) -> RuleSet:
         """Return the rules that are published."""
@@ -180,6 +203,10 @@ def _doubts(name: str, side: Side, rules: RuleSet | None) -> tuple[str, ...]:
     if rules is None:
         return ("the store holds no rules that can be read: whether there is such a component is not known",)
     components: Mapping[str, Component] = rules.components
+    _check_known(name, components)
+    return tuple(alarm.why for alarm in interpret({name: Emergency(side, side.value)}, components).alarms)
+
+
+def _check_known(name: str, components: Mapping[str, Component]) -> None:
     if name != ALL and name not in components:
         raise changes.Unknown(f"no component is called {name!r}{changes.hint_of(name, (*components, ALL))}")
-    return tuple(alarm.why for alarm in interpret({name: Emergency(side, side.value)}, components).alarms)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from proxy.core.checks import check_change, check_components
+from proxy.core.checks import check_change, check_components, removal_problems
 from proxy.core.errors import ConfigError, Problem
 from proxy.core.merge import Drift, Edit, Publish, Same, Seed, differences, merged, on_file
 from proxy.core.model import Component, FileRecord, RuleSet, record_of
@@ -21,6 +21,7 @@ from proxy.rulefiles import Frozen, RuleFile, RuleFolder
 
 EDITS_TOLD = 3  # how many edits of a file a sentence names
 FILES_TOLD = 4
+_REMOVED = "the component was removed; `banyan rules push` publishes its file as a new one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +30,25 @@ class Memory:
     What a replica knows of its files, by component.
 
     `seen` is the state that was last dealt with: an edit is a step from there. `first` is the state in which a file
-    was found at all, perhaps before the store could be read.
+    was found at all, perhaps before the store could be read. `gone` are files that were here and went: one of them
+    that is back was put back.
     """
 
     seen: Mapping[str, str] = field(default_factory=dict)
     first: Mapping[str, str] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
 
-    def found(self, files: Mapping[str, RuleFile]) -> Memory:
+    def found(self, folder: RuleFolder) -> Memory:
         """Return the memory after another look at the folder."""
-        return Memory(self.seen, {**{name: file.hash for name, file in files.items()}, **self.first})
+        if folder.fault is not None:
+            return self
+        here = {name: file.hash for name, file in folder.files.items()}
+        gone = self.gone | (self.first.keys() - here.keys() - folder.frozen.keys())
+        return Memory(self.seen, {**here, **self.first}, gone)
 
     def dealt_with(self, states: Mapping[str, str]) -> Memory:
         """Return the memory after these states (hashes) were published, or need not be."""
-        return Memory({**self.seen, **states}, self.first)
+        return Memory({**self.seen, **states}, self.first, self.gone - states.keys())
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,7 @@ def take_in(live: RuleSet | None, folder: RuleFolder, memory: Memory) -> Intake:
         else:
             settled[name] = file.hash
         if isinstance(decision, Drift):
-            drifts.append(FileDrift(name, file.name, decision.why))
+            drifts.append(FileDrift(name, file.name, decision.why if _is_live(live, name) else _REMOVED))
     taken = _fitting(live, wishes, folder.positions)
     for name in wishes.keys() - taken.keys():
         refused[name] = Frozen(name, wishes[name].file.name, _objections(live, taken, wishes[name], folder.positions))
@@ -140,10 +147,16 @@ def _decided(live: RuleSet | None, file: RuleFile, memory: Memory) -> Any:
         was, starting = first, False  # edited before this replica could ask the store: an edit all the same
     if was == file.hash and component is not None:
         return Same() if record is not None and record.hash == was else Drift(_why_not(record, file))
+    if component is None and file.component in memory.gone:
+        was, starting = None, False  # removed, and put back by somebody: a step from nothing
     decision = on_file(record, component, was=was, now=file.hash, values=file.values, starting=starting)
     if isinstance(decision, Drift) and not starting and not differences(component, file.rules):
         return Publish(())  # as after `rules pull --write`: from here on it counts as live, and its next edit as one
     return decision
+
+
+def _is_live(live: RuleSet | None, name: str) -> bool:
+    return live is not None and name in live.components
 
 
 def _why_not(record: FileRecord | None, file: RuleFile) -> str:
@@ -152,9 +165,14 @@ def _why_not(record: FileRecord | None, file: RuleFile) -> str:
 
 
 def _without_file(live: RuleSet | None, folder: RuleFolder) -> Iterable[FileDrift]:
-    for name in live.components if live is not None else ():
+    if live is None or folder.fault is not None:
+        return
+    for name, component in live.components.items():
         if name not in folder.files and name not in folder.frozen:
-            yield FileDrift(name, None, "the component is live and has no file here; `banyan rules push` removes it")
+            ends = "`banyan rules push` removes it, `rules pull --write` writes its file"
+            if removal_problems(component):
+                ends = "`banyan rules pull --write` writes it; the component can be removed once it is off or retired"
+            yield FileDrift(name, None, f"the component is live and has no file here; {ends}")
 
 
 def _wish(live: RuleSet | None, file: RuleFile, decision: Seed | Publish) -> _Wish:

@@ -15,7 +15,8 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy import yamlfile
 from proxy.core.emergency import Emergency, read_emergency
-from proxy.core.errors import ConfigError, Position, Problem
+from proxy.core.errors import ConfigError
+from proxy.core.problems import place, problem, shown
 
 LOOK_S = 0.5
 
@@ -31,10 +32,16 @@ def read_emergency_file(path: Path) -> dict[str, Emergency]:
     document = yamlfile.load(path, path.name)
     if document.problems:
         raise ConfigError(document.problems)
-    values = document.values or {}
+    values = document.values if document.values is not None else {}
     if not isinstance(values, Mapping):
-        raise ConfigError([Problem(Position(path.name), "", "should be `component: side`, line by line")])
-    return {str(name): read_emergency(str(value)) for name, value in values.items() if value is not None}
+        what = f"should be `component: side`, line by line, is {shown(values)}"
+        raise ConfigError([problem(document.positions, (), path.name, what)])
+    return {
+        str(name): read_emergency(
+            "" if value is None else str(value), at=str(place(document.positions, (name,), path.name))
+        )
+        for name, value in values.items()
+    }
 
 
 class EmergencyFile:

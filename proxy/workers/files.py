@@ -54,13 +54,15 @@ class FilesState:
     How the files of this replica stand to what is live.
 
     `problems` are all of the folder's, also those that freeze nothing; `waiting` says why edits are not published yet,
-    empty if none wait; `rules` is what the files make by themselves, None before the first look.
+    empty if none wait; `fault` why the folder itself cannot be read, empty if it can; `rules` is what the files make
+    by themselves, None before the first look.
     """
 
     frozen: tuple[FrozenFile, ...] = ()
     drifts: tuple[FileDrift, ...] = ()
     problems: tuple[Problem, ...] = ()
     waiting: str = ""
+    fault: str = ""
     rules: RuleSet | None = None
 
     @property
@@ -140,8 +142,13 @@ class FileFollower:
     async def _look(self) -> None:
         async for found in watch(self._folder, poll_s=self._poll_s, reload=self._reload):
             self._found = found
-            self._memory = self._memory.found(found.files)
+            self._memory = self._memory.found(found)
+            fault = str(found.fault) if found.fault is not None else ""
+            if fault != self._state.fault:
+                kind = "rules_folder_unreadable" if fault else "rules_folder_readable"
+                self._reports.append(kind, None, self._who(()), fault or "the folder of rule files can be read again")
             self._tell(
+                fault=fault,
                 problems=found.problems,
                 rules=rules_of(found, epoch="files", who=self._who(()), why="files", at=stamp(self._wall())),
             )

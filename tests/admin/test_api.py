@@ -8,6 +8,7 @@ import pytest
 
 from proxy.admin.api import build_admin, door_of
 from proxy.core.errors import ConfigError
+from proxy.core.plan import Situation
 from proxy.settings import Admin, Token
 from tests.admin.small import SmallHouse, file, served, small_house
 
@@ -49,6 +50,16 @@ async def test_status_without_the_store_is_what_this_replica_knows(house, ask):
     assert "the store is away" in document["because"][0]
     assert document["components"]["users"]["weight"] == 5
     assert [each["id"] for each in document["replicas"]] == ["small"]
+
+
+async def test_status_of_a_cold_start_without_the_store_says_who_answers_meanwhile(house, ask):
+    house.server.kill()
+    house.situations = tuple(Situation(store_lost=True) for _ in house.table.components)
+
+    _, document = await ask("GET", "status")
+
+    assert document["components"]["users"]["reads"]["reason"] == "store_lost"
+    assert document["components"]["users"]["reads"]["side"] == "legacy"
 
 
 async def test_rules_are_the_document_as_it_is_published(ask):
@@ -210,6 +221,8 @@ async def test_files_alone_means_no_change_but_emergencies(client):
             async with client.post(url, json={"weight": 5, **WHY}) as answer:
                 assert answer.status == 422
                 assert "emergency_only" in (await answer.json())["detail"]
+            async with client.get(server.make_url("/api/v1/status")) as answer:
+                assert (await answer.json())["components"]["users"]["next"]["verb"] == ""
             url = server.make_url("/api/v1/components/users/emergency")
             async with client.post(url, json={"to": "legacy", **WHY}) as answer:
                 assert answer.status == 200

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 
-from tests.cli.place import USERS
+from tests.cli.place import CONFIGURATION, USERS
 
 BAD_USERS = USERS.replace("weight: 5 ", "weight: 140")
 BAD_CONFIGURATION = "component: configuration\nphaze: off\ncompare: {ignore: ['$.a[']}\n"
@@ -36,6 +37,18 @@ def test_every_problem_of_all_files_is_named_at_once(bare):
     assert "did you mean `listen`?" in said.out
     assert "did you mean `phase`?" in said.out
     assert "^" in said.out
+
+
+def test_what_an_empty_store_would_not_be_seeded_with_is_a_problem(empty):
+    empty.write("rules/users.yaml", USERS.replace("weight: 5 ", "weight: 0 "))
+    empty.write("rules/configuration.yaml", CONFIGURATION + "weight: 50\n")
+    sentence = "configuration.yaml:5:9: weight: users should be at least as far first: it is at off, "
+
+    said = empty.say("check")
+
+    assert said.code == 4
+    assert said.out.startswith(f"rules/{sentence}")
+    assert sentence in empty.say("rules", "push").err
 
 
 def test_a_warning_about_a_file_as_a_whole_names_no_key(bare):
@@ -100,3 +113,9 @@ def test_a_folder_that_is_not_there_is_a_problem(bare):
 
     assert said.code == 4
     assert "nowhere" in said.out
+
+
+def test_a_pipe_in_the_folder_is_a_problem_and_nothing_waits_for_it(bare):
+    os.mkfifo(bare.folder / "rules/pipe.yaml")
+
+    assert bare.say("check").out == "rules/pipe.yaml: is no regular file\n"

@@ -53,6 +53,41 @@ def test_a_push_of_files_from_before_is_refused(place):
     assert "--take files" in said.err
 
 
+def test_a_push_from_an_older_folder_names_what_it_would_take_back_and_whose_it_is(place):
+    place.write("rules/users.yaml", USERS.replace("weight: 5 ", "weight: 70 "))
+    assert place.say("rules", "push", "--who", "ana@r1").code == 0
+    place.write("rules/users.yaml", USERS + "owner: me\n")  # as the other folder has it
+
+    said = place.say("rules", "push")
+
+    assert (said.code, said.out) == (3, "")
+    assert "users.weight: 70 → 5 (now by ana@r1, " in said.err
+    assert place.say("rules", "push", "--take", "files").out == (
+        "users.owner: null → me\nusers.weight: 70 → 5\nversion 3\n"
+    )
+
+
+def test_a_push_removes_a_component_that_is_off_and_has_no_file_and_nothing_else(place):
+    place.say("weight", "users", "50")
+    (place.folder / "rules/configuration.yaml").unlink()
+
+    assert place.say("rules", "push").code == 0
+
+    document = place.say("status", "-o", "json").data
+    assert {name: each["weight"] for name, each in document["components"].items()} == {"users": 50}
+
+
+def test_a_push_without_the_file_of_a_component_on_its_way_is_refused(place):
+    (place.folder / "rules/users.yaml").unlink()
+    place.write("rules/configuration.yaml", "component: configuration\nowner: team-a\n")
+
+    said = place.say("rules", "push")
+
+    assert (said.code, said.out) == (3, "")
+    assert "users has no file here and is in canary" in said.err
+    assert place.say("status", "-o", "json").data["version"] == 1
+
+
 def test_a_push_made_for_another_version_is_a_conflict(place):
     place.write("rules/users.yaml", USERS + "owner: team-a\n")
 

@@ -209,3 +209,34 @@ def test_no_folder_and_no_settings_are_fine_for_a_look(bare):
     (bare.folder / "config.yaml").unlink()
 
     assert bare.say("explain", "--rules", "rules", "GET", "/").code == 0
+
+
+def test_status_claims_nothing_that_no_replica_does(place):
+    place.beat("one", epoch="another", version=10, source="store")
+
+    said = place.say("status")
+
+    assert said.code == 0
+    assert "unknown (unfollowed)" in said.out
+    assert "blocked: no replica follows these rules until `banyan rules accept`" in said.out
+
+
+def test_status_shows_a_file_whose_component_is_not_live(place):
+    epoch = place.say("status", "-o", "json").data["epoch"]
+    drift = {"component": "conf", "file": "conf.yaml", "why": "the component was removed"}
+    place.beat("one", epoch=epoch, version=1, source="store", facts={"drifts": [drift]})
+
+    said = place.say("status")
+
+    assert "conf: drift in one: the component was removed" in said.out
+    assert "all is well" not in said.out
+
+
+def test_status_advises_no_verb_that_would_be_refused(place):
+    assert "banyan weight users 25" in place.say("status").out
+    place.configure(live_changes="emergency_only")
+
+    said = place.say("status").out
+
+    assert "banyan weight" not in said
+    assert "give modern a larger share of the reads: 25 %, by its rule file" in said

@@ -145,3 +145,83 @@ def test_a_store_without_rules_is_a_condition_not_met(empty):
 
     assert said.code == 3
     assert "banyan rules push" in said.err
+
+
+FOREIGN = {"epoch": "another", "version": 10, "source": "store"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("weight", "users", "25"),
+        ("weight", "users", "6"),  # not even "nothing to change": it is not so where traffic is
+        ("phase", "users", "shadow"),
+        ("rollback", "users", "--why", "errors"),
+        ("rules", "push", "--take", "files"),
+        ("rules", "undo"),
+    ],
+)
+def test_a_change_that_no_replica_would_follow_is_refused(place, words):
+    place.say("weight", "users", "6")
+    place.beat("one", **FOREIGN)
+
+    said = place.say(*words)
+
+    assert (said.code, said.out) == (3, "")
+    assert "no replica would follow: one keeps rules of another epoch" in said.err
+    assert "`banyan rules accept`" in said.err
+
+
+def test_once_the_rules_are_accepted_a_rollback_is_made(place):
+    place.beat("one", **FOREIGN)
+    assert place.say("rules", "accept").code == 0
+
+    assert place.say("rollback", "users", "--why", "errors").out == "users.weight: 5 → 0\nversion 3\n"
+
+
+def test_a_change_that_some_replica_would_not_follow_is_made_and_warned_of(place):
+    epoch = place.say("status", "-o", "json").data["epoch"]
+    place.beat("one", **FOREIGN)
+    place.beat("two", epoch=epoch, version=1, source="store")
+
+    said = place.say("rollback", "users", "--why", "errors")
+
+    assert said.code == 0
+    assert said.err.startswith("warning: one keeps rules of another epoch")
+
+
+def test_an_emergency_is_set_whatever_replicas_hold(place):
+    place.beat("one", **FOREIGN)
+
+    assert place.say("emergency", "users", "legacy", "--why", "errors").code == 0
+
+
+def test_the_end_of_an_emergency_that_there_is_none_of_suggests_the_one_that_was_meant(place):
+    place.say("emergency", "users", "legacy", "--why", "errors")
+
+    said = place.say("emergency", "user", "off")
+
+    assert (said.code, said.out) == (2, "")
+    assert "no component is called 'user'; did you mean `users`?" in said.err
+    assert place.redis.get("banyan:emergency:users") == "legacy"
+
+
+def test_what_holds_when_an_emergency_has_ended_is_said(place):
+    place.say("emergency", "all", "legacy", "--why", "fire")
+    place.say("emergency", "users", "legacy", "--why", "fire")
+
+    said = place.say("emergency", "users", "off")
+    assert (said.code, said.out) == (0, "emergency:users: legacy → nothing\nversion 1\n")
+    assert said.err == ("warning: users still goes to legacy by emergency:all; `banyan emergency all off` ends that\n")
+    assert "still goes to legacy by emergency:all" in place.say("emergency", "users", "off").err
+
+    place.say("emergency", "users", "legacy", "--why", "fire")
+    assert place.say("emergency", "all", "off").err == "warning: users still goes to legacy by emergency:users\n"
+    assert place.say("emergency", "users", "off").err == ""
+
+
+def test_the_end_of_an_emergency_is_not_seen_by_replicas_of_another_epoch(place):
+    place.beat("one", **FOREIGN)
+    place.say("emergency", "users", "legacy", "--why", "fire")
+
+    assert "one: holds rules of another epoch and keeps its emergencies" in place.say("emergency", "users", "off").err

@@ -15,6 +15,7 @@ from proxy.core.adopt import (
     decide,
     decide_emergencies,
     next_version,
+    strangers,
 )
 from proxy.core.emergency import Emergency, read_emergency
 from proxy.core.model import RuleSet, Side
@@ -204,3 +205,9 @@ def test_accepting_names_the_epochs_that_are_superseded_each_once():
     assert accepted.accepts == ("older", "ours")
     assert not accepted.seed
     assert isinstance(decide(rules(), Value(accepted)), Adopt)
+
+
+def test_strangers_are_replicas_that_keep_rules_of_an_epoch_that_is_not_superseded():
+    published = rules(3, "theirs", accepts=("older",))
+
+    assert strangers(published, {"a": "theirs", "b": "ours", "c": "", "d": "older"}) == ("b",)

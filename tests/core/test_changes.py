@@ -12,9 +12,9 @@ from proxy.core.changes import (
     Drift,
     Unknown,
     accept,
+    check_followed,
     drift_of,
     phase_of,
-    push,
     rollback,
     set_phase,
     set_weight,
@@ -254,91 +254,6 @@ def test_without_another_epoch_there_is_nothing_to_accept(held):
         accept(rule_set(component(), accepts=("e0",)), held)
 
 
-def test_push_publishes_what_was_edited_and_leaves_live_values():
-    before = file(weight=5, hash="h1")
-    live = rule_set(component(weight=50), files={"users": record(before.values, "h1")})
-
-    draft = push(live, {"users": file(weight=5, owner="team-a")})
-
-    assert draft.sentences() == ("users.owner: null → team-a",)
-    assert draft.rules.components["users"].weight == 50
-    assert draft.rules.files["users"].hash == "h2"
-    assert draft.rules.files["users"].hashes == ("h1", "h2")
-
-
-def test_push_of_a_new_file_adds_a_component():
-    draft = push(rule_set(), {"users": file(weight=5)})
-
-    assert draft.rules.components == {"users": component(weight=5)}
-
-
-def test_push_of_what_is_live_is_nothing_to_publish():
-    states = {"users": file(weight=5, hash="h1")}
-    live = rule_set(component(weight=50), files={"users": record(states["users"].values, "h1")})
-
-    assert not push(live, states).is_change
-
-
-def test_push_of_an_edit_that_is_live_already_still_remembers_the_file():
-    live = rule_set(component(weight=50), files={"users": record(file(weight=5).values, "h1")})
-
-    draft = push(live, {"users": file(weight=50)})
-
-    assert draft.edits == {}
-    assert draft.is_change
-    assert draft.rules.files["users"].hash == "h2"
-
-
-def test_push_of_files_from_before_is_refused_unless_it_is_meant():
-    live = rule_set(component(weight=50), files={"users": record(file(weight=50).values, "h2", "h1")})
-    old = {"users": file(weight=5, hash="h1")}
-
-    with pytest.raises(NotAllowed, match="take back what came after"):
-        push(live, old)
-    assert push(live, old, take_files=True).sentences() == ("users.weight: 50 → 5",)
-
-
-def test_push_that_takes_files_replaces_live_values():
-    live = rule_set(component(weight=50), files={"users": record(file(weight=5).values, "h2")})
-
-    draft = push(live, {"users": file(weight=5)}, take_files=True)
-
-    assert draft.sentences() == ("users.weight: 50 → 5",)
-
-
-def test_push_keeps_a_component_without_a_file_and_removes_it_only_if_files_are_taken():
-    live = rule_set(component(), component("conversations"))
-
-    kept = push(live, {"users": file()})
-    removed = push(live, {"users": file()}, take_files=True)
-
-    assert set(kept.rules.components) == {"users", "conversations"}
-    assert kept.warnings == ("conversations: has no file here and stays as it is",)
-    assert set(removed.rules.components) == {"users"}
-    assert removed.rules.files["conversations"].hash == ""
-
-
-def test_push_removes_nothing_that_is_on_its_way():
-    live = rule_set(component(weight=5))
-
-    with pytest.raises(ConfigError, match="can be removed only when it is off or retired"):
-        push(live, {}, take_files=True)
-
-
-def test_push_is_all_or_nothing():
-    live = rule_set(component(), component("configuration", after=["users"]))
-
-    with pytest.raises(ConfigError):
-        push(live, {"users": file(owner="a"), "configuration": file("configuration", after=["users"], weight=5)})
-
-
-def test_the_phase_of_an_entity_component_is_not_pushed():
-    live = rule_set(component(kind="entity"), files={"users": record(file(kind="entity").values, "h1")})
-
-    with pytest.raises(ConfigError, match="by verb only"):
-        push(live, {"users": file(kind="entity", phase="canary")})
-
-
 def test_drift_goes_from_live_to_file():
     live = rule_set(component(weight=50), component("conversations"))
 
@@ -368,3 +283,20 @@ def test_an_emergency_is_a_side_or_off(word, side):
 def test_a_side_that_is_none_is_refused_with_a_suggestion():
     with pytest.raises(BadWish, match="is 'lgacy'; did you mean `legacy`"):
         side_of("lgacy")
+
+
+@pytest.mark.parametrize("held", [{}, {"a": "e1"}, {"a": ""}, {"a": "e0", "b": "e1"}])
+def test_a_change_is_followed_by_replicas_of_its_epoch_or_of_a_superseded_one(held):
+    assert check_followed(rule_set(component(), accepts=("e0",)), held) == ()
+
+
+@pytest.mark.parametrize("held", [{"a": "e2"}, {"a": "e2", "b": ""}, {"a": "e2", "b": "e3"}])
+def test_a_change_that_no_replica_would_follow_is_refused(held):
+    with pytest.raises(NotAllowed, match=r"a.* rules of another epoch.*`banyan rules accept`"):
+        check_followed(rule_set(component()), held)
+
+
+def test_replicas_that_would_not_follow_beside_others_are_named():
+    (warning,) = check_followed(rule_set(component()), {"a": "e1", "b": "e2"})
+
+    assert warning.startswith("b keeps rules of another epoch than the published ones and will not follow")

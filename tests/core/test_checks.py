@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.checks import check_change, check_components, component_problems, not_built_problems, warnings_of
+from proxy.core.checks import (
+    check_change,
+    check_components,
+    component_problems,
+    not_built_problems,
+    removal_problems,
+    warnings_of,
+)
 from proxy.core.errors import Position
 from proxy.core.model import Component, RuleSet
 from proxy.core.problems import KEY
@@ -338,3 +345,11 @@ def test_live_changes_can_be_switched_off(verb, live_changes, refused):
         change(before, after, verb=verb, live_changes=live_changes)
         == ["users: live changes are switched off (live_changes: emergency_only); edit the rule file"] * refused
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "removable"),
+    [({}, True), ({"phase": "retired"}, True), ({"weight": 1}, False), ({"phase": "shadow"}, False)],
+)
+def test_only_what_is_off_or_retired_can_be_removed(values, removable):
+    assert (removal_problems(component(**values)) == ()) is removable

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.emergency import HINTS, Emergency, interpret, read_emergency
+from proxy.core.emergency import HINTS, Emergency, interpret, read_emergency, still_heeded
 from proxy.core.model import Component, Side
 from proxy.core.problems import Alarm
 
@@ -185,3 +185,24 @@ def test_many_unknown_keys_are_no_slips_and_get_no_suggestions():
 
     assert sum("did you mean `users`?" in alarm.why for alarm in alarms) == HINTS
     assert len(alarms) == 200
+
+
+@pytest.mark.parametrize(
+    ("ended", "left", "says"),
+    [
+        ("users", {}, ()),
+        ("users", {"chats": "legacy"}, ()),
+        (
+            "users",
+            {"all": "legacy"},
+            ("users still goes to legacy by emergency:all; `banyan emergency all off` ends that",),
+        ),
+        ("users", {"all": "modern"}, ()),  # it heeds that from canary on
+        ("all", {"users": "legacy"}, ("users still goes to legacy by emergency:users",)),
+        ("all", {"nobody": "legacy"}, ()),
+    ],
+)
+def test_what_still_holds_once_an_emergency_has_ended_is_said(ended, left, says):
+    keys = {name: read_emergency(raw) for name, raw in left.items()}
+
+    assert still_heeded(ended, keys, {name: component(name) for name in ("users", "chats")}) == says

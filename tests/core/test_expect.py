@@ -76,6 +76,11 @@ def test_an_expectation_that_is_met_says_nothing(entry):
             "entity: expected the entity `43`, but `GET /api/users/42` touches `42` (route `/api/users/{id}`)",
         ),
         (
+            {"request": "GET /api/users/42", "entity": "users/43"},
+            "entity: expected the entity `users/43`, but `GET /api/users/42` touches `users/42` "
+            "(route `/api/users/{id}`)",
+        ),
+        (
             {"request": "GET /api/users/42", "entity": None},
             "entity: expected no entity, but `GET /api/users/42` touches `42` (route `/api/users/{id}`)",
         ),
@@ -126,3 +131,11 @@ def test_every_unmet_expectation_is_told_at_its_place():
     problems = check_expectations(TABLE, entries, positions=positions)
 
     assert [problem.at for problem in problems] == [Position("expect.yaml", 2, 9), Position("expect.yaml", 3, 3)]
+
+
+def test_an_entry_that_is_none_hides_no_other():
+    entries = [{"kind": "read"}, {"request": "GET /api/users", "kind": "write"}, "GET /", {"request": "GET /a"}]
+
+    told = [problem.where for problem in check_expectations(TABLE, entries)]
+
+    assert sorted(told) == ["0.request", "1.kind", "2", "3"]

@@ -101,6 +101,37 @@ def test_who_answers_and_why(values, keys, reads):
     assert (shown["side"], shown["legacy"], shown["modern"], shown["reason"]) == reads
 
 
+def test_rules_that_no_replica_follows_claim_nothing():
+    shown = document(rule_set(component(weight=50)), replicas=[replica("a", epoch="e2", version=10)])
+
+    users = shown["components"]["users"]
+    assert (users["reads"]["side"], users["reads"]["modern"], users["writes"]) == ("unknown", None, "unknown")
+    assert users["next"]["blocked"] == ["no replica follows these rules until `banyan rules accept`"]
+    assert users["going_back"] == "no replica follows these rules until `banyan rules accept`"
+    assert "replica a applies version 10" in shown["because"]
+
+
+@pytest.mark.parametrize(
+    "replicas",
+    [
+        [],
+        [replica("a", epoch="")],
+        [replica("a", epoch="files", source="files")],  # it takes what is published once it reads the store
+        [replica("a", epoch="e2"), replica("b")],
+    ],
+)
+def test_rules_that_a_replica_follows_or_will_follow_are_told(replicas):
+    shown = document(rule_set(component(weight=50)), replicas=replicas)
+
+    assert shown["components"]["users"]["reads"]["side"] == "both"
+
+
+def test_a_replica_that_never_read_the_store_says_who_answers_meanwhile():
+    shown = document(rule_set(component(weight=100, kind="entity")), store_lost=True)["components"]["users"]
+
+    assert (shown["reads"]["side"], shown["reads"]["reason"], shown["writes"]) == ("legacy", "store_lost", "refused")
+
+
 def test_an_emergency_is_shown_with_the_time_it_has_left():
     shown = document(rule_set(component(weight=5)), emergencies={"users": read_emergency("legacy", 90_000)})
 
@@ -252,6 +283,31 @@ def test_an_emergency_file_of_one_replica_is_shown_at_its_component():
     assert shown["components"]["users"]["own_emergencies"] == [{"replica": "a", "side": "legacy"}]
     assert shown["components"]["analytics"]["own_emergencies"] == []
     assert by_store["components"]["users"]["own_emergencies"] == []
+
+
+@pytest.mark.parametrize(
+    ("sides", "reads"),
+    [
+        (["legacy"], "legacy"),
+        (["legacy", "legacy"], "legacy"),
+        (["legacy", None], "both"),
+        (["legacy", "modern"], "both"),
+    ],
+)
+def test_an_emergency_file_that_every_replica_has_says_who_answers(sides, reads):
+    facts = [heartbeat_facts(connected=True, sides={"users": side} if side else {}) for side in sides]
+    replicas = [replica(str(number), facts=each) for number, each in enumerate(facts)]
+
+    assert document(rule_set(component(weight=50)), replicas=replicas)["components"]["users"]["reads"]["side"] == reads
+
+
+def test_a_drift_of_a_component_that_is_not_live_is_told_too():
+    facts = heartbeat_facts(connected=True) | drift_facts([("conf", "conf.yaml", "removed"), ("users", None, "old")])
+
+    shown = document(rule_set(component()), replicas=[replica("a", facts=facts)])
+
+    assert shown["drifts"] == [{"replica": "a", "component": "conf", "file": "conf.yaml", "why": "removed"}]
+    assert shown["components"]["users"]["drifts"] == [{"replica": "a", "file": None, "why": "old"}]
 
 
 def test_a_replica_that_says_nonsense_does_not_hide_the_others():

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from proxy.core.errors import Position
+from proxy.core.errors import Position, Problem
 from proxy.core.model import RuleSet, record_of
 from proxy.core.rules import parse_component
-from proxy.rulefiles import RuleFile, RuleFolder, hash_of
+from proxy.rulefiles import Frozen, RuleFile, RuleFolder, hash_of
 from proxy.workers.edits import FileDrift, Intake, Memory, listed, rules_of, take_in
 
 
@@ -43,7 +43,7 @@ def seen(*files: RuleFile) -> Memory:
 
 
 def starting(*files: RuleFile) -> Memory:
-    return Memory().found(folder(*files).files)
+    return Memory().found(folder(*files))
 
 
 def weights(intake: Intake) -> dict[str, float]:
@@ -140,7 +140,7 @@ def test_an_edit_made_before_the_store_could_be_asked_is_an_edit():
     """Back to a state that was live before: at a start it would only be shown."""
     rules = live(USERS_60)
     rules = rules.model_copy(update={"files": {"users": record_of(USERS_60.hash, {"weight": 60}, (USERS.hash,))}})
-    memory = starting(USERS_60).found(folder(USERS).files)
+    memory = starting(USERS_60).found(folder(USERS))
 
     assert weights(take_in(rules, folder(USERS), memory)) == {"users": 25}
 
@@ -346,3 +346,35 @@ def test_a_component_that_was_removed_stays_removed():
 
     assert intake.rules is None
     assert [drift.component for drift in intake.drifts] == ["users"]
+    assert "was removed" in intake.drifts[0].why
+
+
+REMOVED = live(USERS).model_copy(update={"components": {}, "files": {"users": record_of("", {}, (USERS.hash,))}})
+
+
+@pytest.mark.parametrize("back", [USERS, USERS_60])
+def test_a_file_that_went_with_its_component_and_is_put_back_is_new(back):
+    memory = starting(USERS).dealt_with({"users": USERS.hash}).found(folder()).found(folder(back))
+
+    intake = take_in(REMOVED, folder(back), memory)
+
+    assert weights(intake) == {"users": back.rules.weight}
+    after = memory.dealt_with(intake.published)
+    assert take_in(REMOVED, folder(back), after).rules is None  # once: removed again, it stays so
+
+
+@pytest.mark.parametrize(
+    "away", [RuleFolder(Path("rules"), fault=Problem(Position("rules"), "", "away")), folder(USERS), None]
+)
+def test_a_file_that_only_could_not_be_read_for_a_while_is_not_put_back(away):
+    broken = RuleFolder(Path("rules"), frozen={"users": Frozen("users", "users.yaml", ())})
+    memory = starting(USERS).dealt_with({"users": USERS.hash}).found(away or broken).found(folder(USERS))
+
+    assert take_in(REMOVED, folder(USERS), memory).rules is None
+
+
+def test_a_file_that_is_put_back_while_its_component_is_live_is_a_state_as_any_other():
+    memory = starting(USERS).dealt_with({"users": USERS.hash}).found(folder()).found(folder(USERS))
+
+    assert take_in(live(USERS, users={"weight": 50}), folder(USERS), memory).rules is None
+    assert weights(take_in(live(USERS), folder(USERS_60), memory)) == {"users": 60}

@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from proxy.core.model import RuleSet
+from proxy.rulefiles import read_folder
 from proxy.store.emergencies import Emergencies
 from proxy.store.events import Event, Events, happened
 from proxy.store.fleet import Fleet
@@ -333,6 +334,21 @@ async def test_a_file_that_goes_takes_its_component_with_it_by_verb_only(make_re
     assert await store.weight("analytics") == 0
 
 
+async def test_a_component_goes_by_a_push_and_comes_back_with_its_file(make_replica: MakeReplica, store: Store):
+    replica = make_replica("a", users=users(5), analytics=ANALYTICS)
+    await store.until_weight(5)
+    await replica.settled()
+    os.unlink(replica.folder / "analytics.yaml")
+    await until(lambda: replica.state.drifts)
+    await store.changes.push(read_folder(replica.folder).files, By("ana"))
+    assert await store.weight("analytics") is None
+    await replica.settled()
+
+    replica.write(analytics=ANALYTICS)
+
+    await store.until_weight(0, "analytics")
+
+
 async def test_a_hand_over_between_replicas_with_different_folders(make_replica: MakeReplica, store: Store):
     """A rolling update: the mounts change one after the other, and each edit is published once."""
     a, b = make_replica("a", users=users(5)), make_replica("b", users=users(5))
@@ -460,6 +476,27 @@ async def test_a_folder_that_goes_takes_nothing_with_it(make_replica: MakeReplic
     replica.write(users=users(6))
     replica.reload.set()
     await store.until_weight(6)
+
+
+async def test_a_folder_that_is_missing_is_told_once_and_so_is_its_return(make_replica: MakeReplica, store: Store):
+    replica = make_replica("a", start=False, users=users(5))
+    os.rename(replica.folder, replica.folder.with_name("gone"))
+    replica.start()
+    for _ in range(2):
+        await replica.settled()
+
+    assert (
+        replica.state.fault == f"{replica.folder}: the folder of rule files cannot be read: No such file or directory"
+    )
+    assert replica.state.drifts == ()
+    (event,) = await store.events_of(replica, "rules_folder_unreadable")
+    assert event.why == replica.state.fault
+
+    os.rename(replica.folder.with_name("gone"), replica.folder)
+    replica.reload.set()
+    await store.until_weight(5)
+    await until(lambda: not replica.state.fault)
+    assert len(await store.events_of(replica, "rules_folder_readable")) == 1
 
 
 # The store is away.
