@@ -86,7 +86,9 @@ class Side:
     port: int = 0
 
     async def start(self, port: int = 0) -> int:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port or self.port, limit=1 << 20)
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", port or self.port, limit=1 << 20, backlog=1024
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self.port
 
