@@ -13,7 +13,7 @@ ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
 .PHONY: $(READY)
 endif
 
-.PHONY: help setup demo run test lint bench clean
+.PHONY: help setup demo run test lint bench faults clean
 
 help:
 	@echo 'make setup   set up .venv (every other target does it by itself)'
@@ -22,6 +22,7 @@ help:
 	@echo 'make test    all tests; ARGS="tests/core -x" for some'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make bench   cost per request beside nginx, HAProxy, Envoy, Traefik and Caddy; ARGS="plain" for one job'
+	@echo 'make faults  what becomes of requests while things fail; ARGS="F1 F5 --seconds 20" for some, longer'
 	@echo 'make clean   remove what was built; your config.yaml, rules and .banyan stay'
 
 setup: $(READY)
@@ -43,8 +44,11 @@ lint: $(READY)
 bench: $(READY) $(PEERS)/.ready
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+faults: $(READY)
+	@$(BIN)/python -m tests.faults $(ARGS)
+
 clean:
-	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage dist build tests/bench/out
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage dist build tests/bench/out tests/faults/out
 	find proxy tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt

@@ -36,6 +36,7 @@ from proxy.core.rules import Side
 from proxy.core.table import compile_table
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.outgoing import Manner, SideManner
+from proxy.lines import Lines
 from proxy.replica import Replica, new_replica_id, plan_defaults
 from proxy.settings import Settings
 from proxy.store.embedded import EmbeddedServer
@@ -97,7 +98,7 @@ def _logging() -> FilteringBoundLogger:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(Lines(sys.stderr)),  # type: ignore[arg-type]  # all that it needs
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )

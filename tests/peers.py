@@ -90,8 +90,14 @@ class Side:
     tls: ssl.SSLContext | None = None  # what it shows; None: nothing, unless all peers speak TLS
 
     async def start(self, port: int = 0) -> int:
-        tls = self.tls or pki.switch.server()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port or self.port, limit=1 << 20, ssl=tls)
+        self._server = await asyncio.start_server(
+            self._serve,
+            "127.0.0.1",
+            port or self.port,
+            limit=1 << 20,
+            backlog=1024,
+            ssl=self.tls or pki.switch.server(),
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self.port
 

@@ -193,8 +193,16 @@ class Client(asyncio.Protocol, Timed):
         if 0 < unsent < self._unsent:
             self._unsent = unsent
             self._front.wheel.arm(self, self._front.deadlines.idle_s)
+        elif unsent:
+            self._reset()  # else the kernel would hold megabytes for minutes, for somebody who takes nothing
         else:
             self.transport.abort()
+
+    def _reset(self) -> None:
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
 
     def _close(self) -> None:
         """Close once what was written is out, as long as the client takes it."""
@@ -375,10 +383,10 @@ class Client(asyncio.Protocol, Timed):
         if self._closing:
             return
         self._closing = True
-        sock = self.transport.get_extra_info("socket")
-        if self._framing == _UNTIL_CLOSE and sock is not None:  # an orderly end would be the end of the body
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.transport.abort()
+        if self._framing == _UNTIL_CLOSE:
+            self._reset()  # an orderly end would be the end of the body
+        else:
+            self.transport.abort()
 
     # Answers
 

@@ -91,6 +91,21 @@ async def test_100_a_reader_that_takes_nothing_frees_the_side_in_the_end():
         writer.close()
 
 
+async def test_100_what_such_a_reader_did_not_take_is_not_left_to_the_kernel_for_minutes():
+    async with running(LEGACY_ONLY) as rig:
+        rig.legacy.script = answering(ok(b"x" * 20_000_000))
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port, limit=1024)
+        writer.write(get())
+        await until(lambda: any(line.paused for line in rig.pools[Side.LEGACY]._all))
+        for _ in range(3):
+            rig.pass_s(61)
+        await until(lambda: not rig.listener.clients)
+        with pytest.raises(ConnectionResetError):  # an orderly end would come behind megabytes that nobody wants
+            while await reader.read(65_536):
+                pass
+        writer.close()
+
+
 async def test_103_a_script_that_half_closes_is_answered_also_when_that_takes_longer_than_a_second():
     async def slowly(exchange: Exchange) -> None:
         await exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
