@@ -159,7 +159,7 @@ class Client(asyncio.Protocol, Timed):
         if self._lingering or self.blocked or self.transport.is_closing():
             self._cut_unless_taken()
         elif self._eof:
-            self.transport.abort()  # connection_lost tells the exchange
+            self.cut()  # connection_lost tells the exchange
         elif exchange is None:
             if self._partial:
                 self.refuse(Refused(408, f"no complete head within {front.deadlines.head_s:g} s", "head_timeout"))
@@ -191,7 +191,7 @@ class Client(asyncio.Protocol, Timed):
             self._unsent = unsent
             self._front.wheel.arm(self, self._front.deadlines.idle_s)
         else:
-            self.transport.abort()
+            self.cut()
 
     def _close(self) -> None:
         """Close once what was written is out, as long as the client takes it."""
@@ -372,10 +372,20 @@ class Client(asyncio.Protocol, Timed):
         if self._closing:
             return
         self._closing = True
-        sock = self.transport.get_extra_info("socket")
-        if self._framing == _UNTIL_CLOSE and sock is not None:  # an orderly end would be the end of the body
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._spoil_end()
         self.transport.abort()
+
+    def cut(self) -> None:
+        """Cut the connection from outside of the exchange, as visibly."""
+        if self._exchange is not None or self.transport.get_write_buffer_size():
+            self._spoil_end()
+        self.transport.abort()
+
+    def _spoil_end(self) -> None:
+        """Where an orderly end would be the end of the body, make it a reset."""
+        sock = self.transport.get_extra_info("socket")
+        if self._framing == _UNTIL_CLOSE and sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
     # Answers
 

@@ -143,5 +143,5 @@ class Listener:
                     await self._empty.wait()
         cut = len(self.clients)
         for client in list(self.clients):
-            client.transport.abort()  # which tells the exchange that its client is gone
+            client.cut()  # which tells the exchange that its client is gone
         return cut
