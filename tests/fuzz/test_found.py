@@ -1,0 +1,24 @@
+"""What the fuzzer found, each as the smallest conversation that showed it. A new finding is pasted in here."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fuzz.campaign import shows
+from tests.fuzz.conversation import Conversation, Leave, Reply, Send
+
+FOUND = {
+    "a half-closed 1.0 client took a torn body for a whole one": Conversation(
+        acts=(
+            Send(1, b"GET / HTTP/1.0\r\n\r\n"),
+            Leave(1, "half"),
+        ),
+        replies=(Reply(data=b"HTTP/1.1 200\r\n\r\n"),),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+async def test_what_was_found_is_found_no_more(name):
+    found = await shows(FOUND[name])
+    assert found is None, found
