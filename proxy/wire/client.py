@@ -346,10 +346,10 @@ class Client(asyncio.Protocol, Timed):
         """End the sending half, then read and drop what still comes, so that the answer is not lost to a reset."""
         self._pending = b""
         self._decoder = None
+        self._lingering = True  # also without a connection: what is held of the request is no request
         transport, front = self.transport, self._front
         if self._closing or transport.is_closing():
             return
-        self._lingering = True
         self._unsent = transport.get_write_buffer_size()
         front.wheel.arm(self, front.deadlines.idle_s if self._unsent else LINGER_S)
         if self._eof:

@@ -15,6 +15,16 @@ FOUND = {
         ),
         replies=(Reply(data=b"HTTP/1.1 200\r\n\r\n"),),
     ),
+    "the body of a request that was refused to a client that had left was served as a request": Conversation(
+        acts=(
+            Send(
+                0,
+                b"GET / HTTP/1.1\r\nHost:a\r\n\r\nHEAD / HTTP/1.1\r\nVia:. banyan\r\nContent-Length:1\r\nHost:a\r\n\r\n"
+                b"GET / HTTP/1.1\r\nHost:a\r\n\r\n",
+            ),
+            Leave(0, "close"),
+        ),
+    ),
 }
 
 
