@@ -117,7 +117,7 @@ class Conversation(Literal):
     `replies` are those to the first requests that reach a side; whatever comes later gets a plain one. `weight` in
     percent: 0 asks legacy alone, 100 asks modern, and legacy stands in. `pool` is how many connections a side may
     have, `down` the side that nobody can reach, `greets` what a side says on its first connections before it is
-    asked, `exchange_s` how long a whole exchange may take, if that is bounded.
+    asked, `exchange_s` how long a whole exchange may take, if that is bounded; `strict` refuses ambiguous paths.
     """
 
     acts: tuple[Act, ...]
@@ -127,6 +127,7 @@ class Conversation(Literal):
     down: str = ""
     greets: tuple[bytes, ...] = ()
     exchange_s: float = 0.0
+    strict: bool = False
 
     def but(self, **changes: object) -> Conversation:
         return replace(self, **changes)  # type: ignore[arg-type]
@@ -143,7 +144,7 @@ class Conversation(Literal):
         defaults = Conversation(())
         lines += [
             f"    {name}={getattr(self, name)!r},"
-            for name in ("weight", "pool", "down", "greets", "exchange_s")
+            for name in ("weight", "pool", "down", "greets", "exchange_s", "strict")
             if getattr(self, name) != getattr(defaults, name)
         ]
         return "\n".join([*lines, ")"])

@@ -91,6 +91,8 @@ def conversation(chance: Random) -> Conversation:
         made = made.but(weight=100.0)
     if chance.random() < 0.05:
         made = made.but(exchange_s=10.0)
+    if chance.random() < 0.15:
+        made = made.but(strict=True)
     if chance.random() < 0.06:
         made = made.but(pool=chance.choice((1, 1, 2)))
     if chance.random() < 0.03:
@@ -158,7 +160,7 @@ def _leave(chance: Random, number: int, acts: list[list[Act]]) -> None:
     draw = chance.random()
     if draw < 0.1:
         acts.append([Leave(number, "half")])
-    elif draw < 0.2:
+    elif draw < 0.28:
         how = chance.choice(("half", "close", "reset"))
         del acts[chance.randrange(len(acts) + 1) :]
         acts.append([Leave(number, how)])
@@ -294,7 +296,7 @@ def reply(chance: Random, upgrades: bool = False) -> Reply:
         end = chance.choice(("", "close", "reset", "half"))
     if chance.random() < 0.06:
         end = chance.choice(("close", "reset", "half"))
-    if chance.random() < 0.1:
+    if chance.random() < 0.13:
         after = chance.choice((0, 0, 1, 100, 300))
     segments = cuts(chance, data) if data and chance.random() < 0.4 else ()
     if not bare and chance.random() < 0.5:  # a body that must not follow comes a little later

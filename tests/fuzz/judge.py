@@ -80,6 +80,7 @@ class _Walk:
             if not isinstance(planned, Planned):
                 self._no_more_requests(planned.refused, planned.head_only)
                 return
+            planned.may_be_refused |= self._world.conversation.strict and planned.is_ambiguous
             self._tally["requests"] += 1
             group = self._take_group(planned)
             if not self._one(planned, group):
@@ -204,7 +205,8 @@ class _Walk:
         unaware = answer.status == 408 and self._caller.was_deaf  # it went on though its time was over
         if planned.body.state == WHOLE and not (planned.may_be_refused or planned.body.odd or unaware):
             raise Finding("refused", f"{planned.method!r} {planned.target!r} got {self._got[:400]!r}")
-        if not 400 <= answer.status < 506 or (not answer.closes and not planned.ends_here):
+        stays = planned.ends_here or planned.body.taken == 0  # it was a good request, though it was refused
+        if not 400 <= answer.status < 506 or not (answer.closes or stays):
             raise Finding("not refused", f"{planned.target!r} got {self._got[:300]!r}")
 
     def _sides_fail(self) -> bool:

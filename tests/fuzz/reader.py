@@ -30,7 +30,7 @@ _TRAILER = re.compile(_TOKEN + rb":[\t -~\x80-\xff]*")
 _OPTIONS = {b"close", b"keep-alive", b"upgrade"}
 _FRAMING = {b"content-length", b"transfer-encoding"}
 _NEVER_NAMED = _FRAMING | {b"host", b"authorization", b"cookie", b"via", b"x-forwarded-for", b"x-request-id"}
-_DECLARED_READ = re.compile(rb"/find/[0-9a-z]+(?:\?.*)?")  # by the rules of the world
+_DECLARED_READ = re.compile(rb"/find/[^/?]+(?:\?.*)?")  # by the rules of the world
 VALIDATORS = {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"}
 OVERRIDES = {b"x-http-method-override", b"x-http-method", b"x-method-override"}
 
@@ -64,6 +64,12 @@ class Planned:
     ends_here: int = 0  # the status with which the gateway itself answers
     body: Body = field(default_factory=lambda: Body(b"", 0, WHOLE))
     taken: int = 0  # bytes of the stream, head and body
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether the path may be read in more than one way; more than what the product calls so."""
+        path = self.target.partition(b"?")[0]
+        return any(odd in path for odd in (b"//", b"/.", b"%", b"\\", b";"))
 
     @property
     def is_read(self) -> bool:

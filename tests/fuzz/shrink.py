@@ -68,7 +68,14 @@ def _plainer(conversation: Conversation) -> Iterator[Conversation]:
         ):
             if plain != replies[at]:
                 yield conversation.but(replies=(*replies[:at], plain, *replies[at + 1 :]))
-    for change in ({"weight": 0.0}, {"pool": 1024}, {"down": ""}, {"greets": ()}, {"exchange_s": 0.0}):
+    for change in (
+        {"weight": 0.0},
+        {"pool": 1024},
+        {"down": ""},
+        {"greets": ()},
+        {"exchange_s": 0.0},
+        {"strict": False},
+    ):
         yield conversation.but(**change)
 
 

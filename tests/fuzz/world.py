@@ -82,7 +82,7 @@ class World:
 
     rig: Rig
     ports: dict[Side, int]
-    tables: dict[tuple[float, float], Table] = field(default_factory=dict)  # by weight and bound of an exchange
+    tables: dict[tuple[object, ...], Table] = field(default_factory=dict)  # by what a conversation wants
     callers: dict[int, Caller] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
@@ -128,19 +128,22 @@ class World:
         self.rig.listener.draining = False
         self.faults, self.left_over = [], []
         rig = self.rig
-        table = self._table(conversation.weight, conversation.exchange_s)
+        table = self._table(conversation)
         if rig.gateway.table is not table:
             rig.gateway.follow(table, {}, store_lost=False)
         for side, pool in rig.pools.items():
             pool._connections_limit = conversation.pool
             pool.address = ("127.0.0.1", 1 if conversation.down == side.value else self.ports[side])
 
-    def _table(self, weight: float, exchange_s: float) -> Table:
-        table = self.tables.get((weight, exchange_s))
+    def _table(self, wanted: Conversation) -> Table:
+        key = wanted.weight, wanted.exchange_s, wanted.strict
+        table = self.tables.get(key)
         if table is None:
-            timeouts = Timeouts(exchange_s=exchange_s)
-            components = [{**each, "weight": weight} for each in COMPONENTS]
-            table = self.tables[weight, exchange_s] = table_of(*components, legacy=timeouts, modern=timeouts)
+            timeouts = Timeouts(exchange_s=wanted.exchange_s)
+            components = [{**each, "weight": wanted.weight} for each in COMPONENTS]
+            ambiguous = "refuse" if wanted.strict else "legacy"
+            table = table_of(*components, legacy=timeouts, modern=timeouts, ambiguous_paths=ambiguous)
+            self.tables[key] = table
         return table
 
     async def _act(self, act: object) -> None:
