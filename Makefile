@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-in
 PEERS := .bench-venv
+SECONDS ?= 60
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-input
 
 # A copied or moved folder brings an environment that still points to the old place: it is made anew.
@@ -13,13 +14,14 @@ ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
 .PHONY: $(READY)
 endif
 
-.PHONY: help setup demo run test lint bench faults clean
+.PHONY: help setup demo run test lint bench fuzz faults clean
 
 help:
 	@echo 'make setup   set up .venv (every other target does it by itself)'
 	@echo 'make demo    two applications, a gateway and the story of a migration; ARGS="--exit" ends after it'
 	@echo 'make run     the gateway with ./config.yaml; ARGS="-c FILE" for another'
 	@echo 'make test    all tests; ARGS="tests/core -x" for some'
+	@echo 'make fuzz    hostile conversations at random with the wire, for SECONDS=60; SEED=7 repeats a run'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make bench   cost per request beside nginx, HAProxy, Envoy, Traefik and Caddy; ARGS="plain" for one job'
 	@echo 'make faults  what becomes of requests while things fail; ARGS="F1 F5 --seconds 20" for some, longer'
@@ -35,6 +37,9 @@ run: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+fuzz: $(READY)
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lint: $(READY)
 	@$(BIN)/ruff check .

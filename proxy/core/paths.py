@@ -31,7 +31,7 @@ def normal_form(path: bytes) -> tuple[bytes, bool]:
     resolved (RFC 3986 section 6.2.2). Ambiguous: dot segments, `%2F`, `%5C`, `%00`, `%25`, `//`, a backslash,
     `;` after dots, a broken escape, and what does not start with a slash.
     """
-    if is_plain(path):
+    if is_plain(path) or path == b"*":  # the latter is the server as a whole (RFC 9112 section 3.2.4), and no path
         return path, False
     decoded = _ESCAPE.sub(_decode, path)
     ambiguous = (

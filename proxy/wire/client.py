@@ -162,7 +162,7 @@ class Client(asyncio.Protocol, Timed):
         if self._lingering or self.blocked or self.transport.is_closing():
             self._cut_unless_taken()
         elif self._eof:
-            self.transport.abort()  # connection_lost tells the exchange
+            self.cut()  # connection_lost tells the exchange
         elif exchange is None:
             if self._partial:
                 self.refuse(Refused(408, f"no complete head within {front.deadlines.head_s:g} s", "head_timeout"))
@@ -196,7 +196,7 @@ class Client(asyncio.Protocol, Timed):
         elif unsent:
             self._reset()  # else the kernel would hold megabytes for minutes, for somebody who takes nothing
         else:
-            self.transport.abort()
+            self.cut()
 
     def _reset(self) -> None:
         sock = self.transport.get_extra_info("socket")
@@ -357,10 +357,10 @@ class Client(asyncio.Protocol, Timed):
         """End the sending half, then read and drop what still comes, so that the answer is not lost to a reset."""
         self._pending = b""
         self._decoder = None
+        self._lingering = True  # also without a connection: what is held of the request is no request
         transport, front = self.transport, self._front
         if self._closing or transport.is_closing():
             return
-        self._lingering = True
         self._unsent = transport.get_write_buffer_size()
         front.wheel.arm(self, front.deadlines.idle_s if self._unsent else LINGER_S)
         if self._eof:
@@ -385,6 +385,13 @@ class Client(asyncio.Protocol, Timed):
         self._closing = True
         if self._framing == _UNTIL_CLOSE:
             self._reset()  # an orderly end would be the end of the body
+        else:
+            self.transport.abort()
+
+    def cut(self) -> None:
+        """Cut the connection from outside of the exchange, as visibly."""
+        if self._framing == _UNTIL_CLOSE and (self._exchange is not None or self.transport.get_write_buffer_size()):
+            self._reset()
         else:
             self.transport.abort()
 

@@ -177,7 +177,7 @@ class Listener:
         await self._emptied(within_s)
         cut = len(self.clients)
         for client in list(self.clients):
-            client.transport.abort()  # which tells the exchange that its client is gone
+            client.cut()  # which tells the exchange that its client is gone
         for arrival in list(self.arrivals):
             arrival.on_deadline()
         await self._emptied(GONE_S)  # before a side's connection is closed, or that would be the exchange's end

@@ -23,6 +23,7 @@ CLEAR = [
     (b"/a%3Fb%23", b"/a%3Fb%23"),
     (b"/users;v=1", b"/users;v=1"),
     (b"/users%3bv=1", b"/users%3Bv=1"),
+    (b"*", b"*"),
     (b"/a@b:c$d&e+f,g=h!i*j'k(l)m", b"/a@b:c$d&e+f,g=h!i*j'k(l)m"),
 ]
 

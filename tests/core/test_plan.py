@@ -399,6 +399,13 @@ def test_situations_are_those_of_the_component():
     assert plan(found, head("GET", "/api/orders"), situations).plan.side is L
 
 
+@pytest.mark.parametrize("setting", ["legacy", "refuse"])
+def test_the_server_as_a_whole_is_nobodys_component(setting):
+    found = table(component("whole", routes={"ANY /{path...}": {}}, weight=100), ambiguous_paths=setting)
+
+    assert decided(plan(found, head("OPTIONS", "*"), [CALM])) == (L, "unclaimed", None)
+
+
 def test_without_rules_everything_goes_to_legacy():
     empty = compile_table(None)
 

@@ -211,6 +211,26 @@ async def test_requests_of_a_hostile_client_never_become_another_s():
 # Clients that leave
 
 
+@pytest.mark.parametrize("framing", [b"Content-Length: 5000", b"Transfer-Encoding: chunked"])
+async def test_the_body_of_a_request_that_is_refused_is_no_request_when_its_client_has_left(framing):
+    """The refusal cannot be written any more, so there is no connection to linger on: its body is dropped anyway."""
+
+    async def late(exchange: Exchange) -> None:
+        await until(lambda: any(each._eof for each in rig.listener.clients))
+        await echo(exchange)
+
+    async with running(LEGACY_ONLY) as rig:
+        rig.legacy.script = late
+        client = await rig.connect()
+        await client.send(get() + post(b"Via: 1.1 banyan", framing, body=get(target=b"/evil") * 3))
+        await until(lambda: any(each._pending for each in rig.listener.clients))
+        client.close()
+        await until(lambda: not rig.listener.clients)
+        rig.legacy.script = echo
+        await asks(await rig.connect(), b"/api/users/2")
+        assert [each.target for each in seen_by(rig.legacy)[0]] == [b"/api/users/1", b"/api/users/2"]
+
+
 async def test_104_a_client_that_leaves_before_its_body_is_whole_is_never_heard_of():
     async with running(LEGACY_ONLY) as rig:
         client = await rig.connect()

@@ -94,7 +94,7 @@ async def test_100_a_reader_that_takes_nothing_frees_the_side_in_the_end():
 async def test_100_what_such_a_reader_did_not_take_is_not_left_to_the_kernel_for_minutes():
     async with running(LEGACY_ONLY) as rig:
         rig.legacy.script = answering(ok(b"x" * 20_000_000))
-        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port, limit=1024)
+        reader, writer = await open_connection(rig.port, limit=1024)
         writer.write(get())
         await until(lambda: any(line.paused for line in rig.pools[Side.LEGACY]._all))
         for _ in range(3):
@@ -149,6 +149,47 @@ async def test_103_a_half_closed_client_that_gets_nothing_is_taken_for_gone(kind
         assert rig.pools[Side.LEGACY].connections == (kind == "write")  # what was sent is awaited
         release.set()
         await until(lambda: rig.count(kind=kind) == 1)
+
+
+async def test_112_a_half_closed_1_0_client_whose_time_is_over_sees_a_reset_and_no_end_of_the_body():
+    async def stopping(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        await asyncio.Event().wait()
+
+    async with running(LEGACY_ONLY) as rig:
+        rig.legacy.script = stopping
+        client = await rig.connect()
+        await client.send(b"GET /api/users/1 HTTP/1.0\r\n\r\n")
+        await client.reader.readuntil(b"\r\n\r\nhello")
+        client.writer.write_eof()
+        await until(lambda: any(each._eof for each in rig.listener.clients))
+        rig.pass_s(1.3)
+        with pytest.raises(ConnectionResetError):
+            await client.reader.read()
+
+
+@pytest.mark.parametrize("by", ["time", "drain"])
+async def test_112_a_1_0_client_that_reads_too_slowly_sees_a_reset_and_no_end_of_the_body(by):
+    async def endless(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            await exchange.send(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
+
+    async with running(LEGACY_ONLY) as rig:
+        rig.legacy.script = endless
+        reader, writer = await open_connection(rig.port, limit=1024)
+        writer.write(b"GET /api/users/1 HTTP/1.0\r\n\r\n")
+        await until(lambda: any(line.paused for line in rig.pools[Side.LEGACY]._all))
+        if by == "drain":
+            await rig.listener.drain(0)
+        else:
+            for _ in range(3):  # the kernel may still take a little
+                rig.pass_s(61)
+        await until(lambda: not rig.listener.clients)
+        with pytest.raises(ConnectionResetError):
+            while await reader.read(65_536):
+                pass
+        writer.close()
 
 
 # At random
