@@ -11,7 +11,8 @@ import pytest
 
 from proxy.core.limits import WireLimits
 from proxy.core.messages import field
-from proxy.wire.client import HALF_CLOSED_S, HEADS_A_TURN, LINES_A_TURN, LINGER_S, WRITE_HIGH_BYTES
+from proxy.wire.client import HALF_CLOSED_S, HEADS_A_TURN, LINGER_S, WRITE_HIGH_BYTES
+from proxy.wire.paced import LINES_A_TURN
 from tests.peers import open_connection
 from tests.rig import running
 from tests.waiting import until
@@ -130,7 +131,7 @@ async def test_what_waits_behind_a_request_is_bounded_and_goes_on_later():
         client = await opened.connect()
         sending = asyncio.ensure_future(client.send(GET * 200_000))
         guest = await guest_of(opened)
-        await until(lambda: opened.client._paused)
+        await until(lambda: opened.client.paused)
         assert len(opened.client._pending) < 1_000_000
         opened.lodge.on_open = echo_path
         guest.answer()
@@ -693,10 +694,75 @@ async def test_a_flood_that_is_answered_from_within_lets_others_have_their_turn(
 
 
 async def test_a_body_of_tiny_chunks_gives_way_and_arrives_whole():
-    size = 5 * LINES_A_TURN
-    async with running() as rig:
-        client = await rig.connect()
-        head = b"PUT /api/users/1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-        await client.send(head, b"1\r\nx\r\n" * size, b"0\r\n\r\n")
-        assert (await client.answer()).status == 200
-        assert rig.legacy.seen[0].body == b"x" * size
+    size = 40 * LINES_A_TURN
+    async with door() as opened:
+        client = await opened.connect()
+        seen = [0]  # of the body, at each turn of the loop
+
+        def turn() -> None:
+            seen.append(len(opened.guests[0].received) if opened.guests else 0)
+            if seen[-1] < size:
+                asyncio.get_running_loop().call_soon(turn)
+
+        turn()
+        await client.send(CHUNKED, b"1\r\nx\r\n" * size + b"0\r\n\r\n" + GET)
+        guest = await guest_of(opened)
+        await until(lambda: guest.ended)
+        assert guest.received == b"x" * size
+        assert max(after - before for before, after in itertools.pairwise(seen)) <= LINES_A_TURN
+        guest.answer()
+        (await guest_of(opened, 1)).answer()
+        assert [(await client.answer()).status for _ in range(2)] == [200, 200]
+        assert opened.faults == []
+
+
+async def test_others_are_served_between_two_parts_of_a_body_of_tiny_chunks():
+    async with door() as opened:
+        greedy, other = await opened.connect(), await opened.connect()
+        await greedy.send(CHUNKED)
+        upload = await guest_of(opened)
+        opened.lodge.on_open = echo_path
+        greedy.writer.write(b"1\r\nx\r\n" * 200_000)
+        await until(lambda: upload.received, every_s=0)
+        for _ in range(20):
+            before = len(upload.received)
+            await other.send(GET)
+            assert (await other.answer()).status == 200
+            assert len(upload.received) - before < 20 * LINES_A_TURN
+        assert len(upload.received) < 200_000
+        greedy.close()
+
+
+async def test_a_body_that_was_read_but_not_decoded_waits_for_the_side():
+    """Whoever serves says stop in the middle of it, and later go on: nothing is decoded meanwhile, nothing is lost."""
+    size = 20 * LINES_A_TURN
+    async with door() as opened:
+        client = await opened.connect()
+        await client.send(CHUNKED)
+        guest = await guest_of(opened)
+        client.writer.write(b"1\r\nx\r\n" * size + b"0\r\n\r\n")
+        await until(lambda: opened.client.is_behind(), every_s=0)
+        guest.client.pause()
+        received = len(guest.received)
+        for _ in range(5):
+            opened.pass_s(25)
+            await asyncio.sleep(0)
+        assert received == len(guest.received) < size
+        guest.client.resume()
+        await until(lambda: guest.ended)
+        assert (guest.received, guest.tears) == (b"x" * size, None)
+
+
+async def test_an_answer_before_all_of_a_body_was_decoded_ends_the_connection_in_order():
+    async with door() as opened:
+        client = await opened.connect()
+        await client.send(CHUNKED)
+        guest = await guest_of(opened)
+        client.writer.write(b"1\r\nx\r\n" * 20 * LINES_A_TURN)
+        await until(lambda: opened.client.is_behind(), every_s=0)
+        guest.answer(b"enough", 413)
+        assert (await client.answer()).status == 413
+        assert await client.rest() == b""
+        opened.pass_s(LINGER_S + 0.3)
+        await until(lambda: not opened.listener.clients)
+        assert opened.faults == []
