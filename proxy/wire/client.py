@@ -20,6 +20,7 @@ from proxy.wire.heads import Refused, RequestReader
 from proxy.wire.paced import LINES_A_TURN, Paced
 from proxy.wire.partial import PartialHead, too_long
 from proxy.wire.statuses import CONTINUE, STATUS_LINE
+from proxy.wire.unsent import unsent_bytes
 
 if TYPE_CHECKING:
     from proxy.wire.listener import Exchange, Front
@@ -67,7 +68,7 @@ class Client(asyncio.Protocol, Paced):
         self._eof = False
         self._lingering = False
         self._tunnel = False
-        self._unsent = 0  # bytes in the write buffer when the client was last looked at
+        self._unsent = 0  # bytes that the client had not taken when it was last looked at, and what came since
         self.blocked = False
 
     # What asyncio calls
@@ -137,7 +138,7 @@ class Client(asyncio.Protocol, Paced):
 
     def pause_writing(self) -> None:
         self.blocked = True
-        self._unsent = self.transport.get_write_buffer_size()
+        self._unsent = unsent_bytes(self.transport)
         self._front.wheel.arm(self, self._front.deadlines.idle_s)
         if self._exchange is not None:
             self._exchange.client_blocked()
@@ -186,7 +187,7 @@ class Client(asyncio.Protocol, Paced):
 
     def _cut_unless_taken(self) -> None:
         """Cut a client that takes nothing of what was written; a slow one, or the end of an answer, has time."""
-        unsent = self.transport.get_write_buffer_size()
+        unsent = unsent_bytes(self.transport)
         if 0 < unsent < self._unsent:
             self._unsent = unsent
             self._front.wheel.arm(self, self._front.deadlines.idle_s)
@@ -195,8 +196,8 @@ class Client(asyncio.Protocol, Paced):
 
     def _close(self) -> None:
         """Close once what was written is out, as long as the client takes it."""
-        self._unsent = self.transport.get_write_buffer_size()
-        if self._unsent:
+        self._unsent = unsent_bytes(self.transport)
+        if self.transport.get_write_buffer_size():
             self._front.wheel.arm(self, self._front.deadlines.idle_s)
         self.transport.close()
 
@@ -335,8 +336,8 @@ class Client(asyncio.Protocol, Paced):
         if self._closing or transport.is_closing():
             return
         self._lingering = True
-        self._unsent = transport.get_write_buffer_size()
-        front.wheel.arm(self, front.deadlines.idle_s if self._unsent else LINGER_S)
+        self._unsent = unsent_bytes(transport)
+        front.wheel.arm(self, front.deadlines.idle_s if transport.get_write_buffer_size() else LINGER_S)
         if self._eof:
             transport.close()
             return
@@ -420,6 +421,8 @@ class Client(asyncio.Protocol, Paced):
         if self._framing == _CHUNKED:
             blocks = chunk(blocks, complete)
         if blocks:
+            if self.blocked:
+                self._unsent += sum(map(len, blocks))  # else it would hide what the client has taken
             self.transport.writelines(blocks)
         if self._eof:
             self._still_there(complete)
@@ -445,6 +448,8 @@ class Client(asyncio.Protocol, Paced):
 
     def tunnel(self, data: bytes) -> None:
         """Send a tunnel's bytes."""
+        if self.blocked:
+            self._unsent += len(data)
         self.transport.write(data)
 
     def tunnel_close(self) -> None:

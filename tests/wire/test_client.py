@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import socket
 import struct
+from collections.abc import Callable
 
 import pytest
 
@@ -13,6 +14,7 @@ from proxy.core.limits import WireLimits
 from proxy.core.messages import field
 from proxy.wire.client import HALF_CLOSED_S, HEADS_A_TURN, LINGER_S, WRITE_HIGH_BYTES
 from proxy.wire.paced import LINES_A_TURN
+from proxy.wire.unsent import unsent_bytes
 from tests.peers import open_connection
 from tests.rig import running
 from tests.waiting import until
@@ -33,6 +35,18 @@ def echo_path(guest: Guest) -> None:
 async def guest_of(opened: Door, number: int = 0) -> Guest:
     await until(lambda: len(opened.guests) > number)
     return opened.guests[number]
+
+
+async def settled(figure: Callable[[], int]) -> int:
+    """Return a figure once it stays the same over many looks."""
+    looks: list[int] = []
+
+    def stays() -> bool:
+        looks.append(figure())
+        return len(looks) > 50 and len(set(looks[-50:])) == 1
+
+    await until(stays)
+    return looks[-1]
 
 
 # Framing
@@ -394,6 +408,56 @@ async def test_a_client_that_takes_nothing_is_cut_in_the_end(close):
         for _ in range(3):  # the kernel may have taken a little more since
             opened.pass_s(61)
         await until(lambda: not opened.listener.clients)
+        writer.close()
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_a_reader_that_empties_only_the_queue_of_the_kernel_is_not_cut(ends):
+    """The kernel takes the next bytes from us only when much of what it holds is out: a slow reader is long in that."""
+    async with door() as opened:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        sock.connect(("127.0.0.1", opened.port))
+        reader, writer = await asyncio.open_connection(sock=sock, limit=1024)
+        writer.write(GET)
+        guest = await guest_of(opened)
+        connection = guest.client
+        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        guest.begin(length=-1)
+        while not guest.blocked:
+            connection.more([b"x" * (1 << 20)], False)
+        if ends:
+            connection.keep_alive = False
+            connection.more([], True)
+        held = await settled(connection.transport.get_write_buffer_size)
+        for _ in range(3):
+            before = unsent_bytes(connection.transport)
+            while unsent_bytes(connection.transport) >= before:
+                await reader.read(1 << 14)
+            assert connection.transport.get_write_buffer_size() == held
+            opened.pass_s(61)
+            assert not connection.transport.is_closing()
+        for _ in range(3):  # and one that has stopped
+            opened.pass_s(61)
+        assert connection.transport.is_closing()
+        writer.close()
+
+
+async def test_what_is_written_to_a_blocked_reader_does_not_hide_what_it_takes():
+    async with door() as opened:
+        reader, writer = await asyncio.open_connection("127.0.0.1", opened.port, limit=1024)
+        writer.write(GET)
+        guest = await guest_of(opened)
+        guest.begin(length=-1)
+        while not guest.blocked:
+            guest.client.more([b"x" * (1 << 20)], False)
+        before = unsent_bytes(guest.client.transport)
+        guest.client.more([b"y" * (1 << 20)], False)
+        while unsent_bytes(guest.client.transport) >= before + (1 << 20):
+            await reader.read(1 << 14)
+        assert guest.blocked
+        opened.pass_s(61)
+        assert not guest.client.transport.is_closing()
         writer.close()
 
 
