@@ -20,6 +20,7 @@ NO_BUCKET = -1  # the plan did not depend on one
 PER_REQUEST = -1  # instead of the index of a sticky source: none was present
 _STRIDE = 6_181  # of per-request buckets: BUCKETS by the golden ratio, made coprime to it, so that any run is even
 _TOKEN_LIMIT_BYTES = 8_192
+COOKIES_LIMIT = 512  # pairs of a request that are looked at; browsers send 180 at most
 
 Source = Callable[[RequestHead, bytes], bytes | None]  # (head, key of the entity or b"") → the caller's value
 
@@ -82,8 +83,11 @@ def _header(name: bytes) -> Source:
 
 def _cookie(name: bytes) -> Source:
     def read(head: RequestHead, entity: bytes) -> bytes | None:
+        left = COOKIES_LIMIT
         for field in values_of(head.fields, b"cookie"):
-            for pair in field.split(b";"):
+            pairs = field.split(b";", left)[:left]
+            left -= len(pairs)
+            for pair in pairs:
                 key, _, value = pair.partition(b"=")
                 if key.strip() == name:
                     return value.strip()

@@ -24,7 +24,7 @@ from proxy.core.decision import (
     Refusal,
 )
 from proxy.core.messages import RequestHead, Saw, value_behind, value_of
-from proxy.core.paths import is_plain, normal_form, readings
+from proxy.core.paths import is_plain, is_tangled, normal_form, readings
 from proxy.core.phases import RequestKind
 from proxy.core.routes import EntityKey, Params
 from proxy.core.rules import ComponentKind, Phase, Side
@@ -226,8 +226,11 @@ def _plan_ambiguous(table: Table, head: RequestHead, situations: Sequence[Situat
     """
     Decide about a path that can be read in more than one way: legacy, nobody stands in, or 400.
 
-    It is refused if any of its readings leads to a component of which legacy may no longer have the truth.
+    It is refused if any of its readings leads to a component of which legacy may no longer have the truth, and if it is
+    too tangled to be read.
     """
+    if is_tangled(head.path):
+        return Planned(table.unclaimed(kind_of(head), Reason.AMBIGUOUS, AMBIGUOUS_PATH))
     found = [match for path in readings(head.path) if (match := table.find(head.method, path)) is not None]
     strict = [match for match in found if match[0].component.phase.rank >= Phase.CUTOVER.rank]
     refusal = AMBIGUOUS_PATH if strict or table.defaults.ambiguous_paths == "refuse" else None

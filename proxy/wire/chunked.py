@@ -42,9 +42,10 @@ class ChunkedDecoder:
 
     Once `done`, `rest` holds the bytes behind the body. Trailers are checked and dropped; `of_request` refuses those
     that nobody sends in good faith. An answer, whose head was passed on, would only be torn by that.
+    When it has `stopped` it keeps what it did not read: the next `feed`, of nothing, goes on with it.
     """
 
-    __slots__ = ("_held", "_left", "_of_request", "_overhead", "_state", "done", "lines", "rest")
+    __slots__ = ("_held", "_left", "_of_request", "_overhead", "_state", "done", "rest", "stopped")
 
     def __init__(self, of_request: bool) -> None:
         self._of_request = of_request
@@ -53,13 +54,17 @@ class ChunkedDecoder:
         self._overhead = 0
         self._state = self._size
         self.done = False
-        self.lines = 0  # of the coding, in the last `feed`: what it cost
+        self.stopped = False  # the last `feed` came to its bound before its end
         self.rest = b""
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Return the blocks of body in `data`, in order and none of them empty. Raises BadChunk."""
+    def feed(self, data: bytes, lines: int) -> list[bytes]:
+        """
+        Return the blocks of body in `data`, in order and none of them empty. Raises BadChunk.
+
+        Reads at most so many `lines` of the coding: they are what costs time, blocks are handed on as they are.
+        """
         blocks: list[bytes] = []
-        self.lines = 0
+        self.stopped = False
         if self._held:
             data = self._held + data
             self._held = b""
@@ -74,7 +79,11 @@ class ChunkedDecoder:
                 if not self._left:
                     self._state = self._after_data
                 continue
-            self.lines += 1
+            if not lines:
+                self.stopped = True
+                self._held = data[at:]
+                return blocks
+            lines -= 1
             following = self._state(data, at)
             if following < 0:
                 self._hold(data[at:])

@@ -11,45 +11,42 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-import struct
 from typing import TYPE_CHECKING, cast
 
 from proxy.core.messages import UNKNOWN_LENGTH
 from proxy.wire.chunked import BadChunk, ChunkedDecoder, chunk
 from proxy.wire.heads import Refused, RequestReader
+from proxy.wire.paced import LINES_A_TURN, Paced
 from proxy.wire.partial import PartialHead, too_long
 from proxy.wire.statuses import CONTINUE, STATUS_LINE
-from proxy.wire.wheel import Timed
+from proxy.wire.unsent import reset, unsent_bytes
 
 if TYPE_CHECKING:
     from proxy.wire.listener import Exchange, Front
 
 HEADS_A_TURN = 32  # requests answered from within (refused, pipelined) before the other connections have their turn
-LINES_A_TURN = 1000  # of the chunked coding, likewise
 HALF_CLOSED_S = 1.0  # a client that closed its sending half gets this long for its answer
 LINGER_S = 2.0  # what still comes behind a final answer is read and thrown away for this long, so that no RST kills it
 WRITE_HIGH_BYTES = 262_144
 LAST_CALL_S = 1.0  # an idle keep-alive connection gets this long for one more request when the process drains
 _COUNTED, _CHUNKED, _UNTIL_CLOSE = range(3)  # how the answer under way is framed
 _BODYLESS = (204, 304)
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets the connection
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 
 
-class Client(asyncio.Protocol, Timed):
+class Client(asyncio.Protocol, Paced):
     """One client's connection: between requests, in an exchange, a tunnel, or lingering before its end."""
 
     __slots__ = (
         "_body_left", "_busy", "_closing", "_decoder", "_ended", "_eof", "_exchange", "_framing", "_front",
-        "_lingering", "_minor", "_partial", "_paused", "_pending", "_reader", "_tunnel", "_unsent", "_yielding",
-        "address", "blocked", "forwarded", "forwarded_host", "keep_alive", "scheme", "transport", "trusted",
+        "_lingering", "_minor", "_partial", "_pending", "_reader", "_tunnel", "_unsent", "address", "blocked",
+        "forwarded", "forwarded_host", "keep_alive", "scheme", "trusted",
     )  # fmt: skip
 
     def __init__(self, front: Front) -> None:
-        Timed.__init__(self)
+        Paced.__init__(self)
         self._front = front
         self._reader = RequestReader(front.limits)
-        self.transport: asyncio.Transport
         self.address = b""
         self.scheme = b"http"  # as the client knows us; whoever puts TLS below says https
         self.trusted = False  # whether the peer's word on whom it serves is believed
@@ -67,11 +64,9 @@ class Client(asyncio.Protocol, Timed):
         self._closing = False
         self._busy = False
         self._eof = False
-        self._paused = False
-        self._yielding = False  # it let the others go first, and goes on by itself
         self._lingering = False
         self._tunnel = False
-        self._unsent = 0  # bytes in the write buffer when the client was last looked at
+        self._unsent = 0  # bytes that the client had not taken when it was last looked at, and what came since
         self.blocked = False
 
     # What asyncio calls
@@ -107,7 +102,7 @@ class Client(asyncio.Protocol, Timed):
                 if self.blocked or heads > HEADS_A_TURN:
                     self._wait_behind(data)
                     if not self.blocked:
-                        self._give_way()
+                        self.give_way()
                     break
                 data = self._next_head(data)
             elif self._tunnel:
@@ -141,7 +136,7 @@ class Client(asyncio.Protocol, Timed):
 
     def pause_writing(self) -> None:
         self.blocked = True
-        self._unsent = self.transport.get_write_buffer_size()
+        self._unsent = unsent_bytes(self.transport)
         self._front.wheel.arm(self, self._front.deadlines.idle_s)
         if self._exchange is not None:
             self._exchange.client_blocked()
@@ -169,7 +164,7 @@ class Client(asyncio.Protocol, Timed):
             else:
                 self._close()
         elif self._body_left:
-            if self._paused:
+            if self.paused:
                 front.wheel.arm(self, front.deadlines.body_idle_s)  # the side is slow, not the client
             else:
                 self._torn(exchange, 408, f"nothing more of the body within {front.deadlines.body_idle_s:g} s")
@@ -183,31 +178,26 @@ class Client(asyncio.Protocol, Timed):
         elif self._tunnel:
             exchange.body_end()
         elif self._body_left:
-            self._torn(exchange, 400, "the connection ended before the request's body did")
+            if not self.is_behind():
+                self._torn(exchange, 400, "the connection ended before the request's body did")
         else:
             self._front.wheel.arm(self, HALF_CLOSED_S)
 
     def _cut_unless_taken(self) -> None:
         """Cut a client that takes nothing of what was written; a slow one, or the end of an answer, has time."""
-        unsent = self.transport.get_write_buffer_size()
+        unsent = unsent_bytes(self.transport)
         if 0 < unsent < self._unsent:
             self._unsent = unsent
             self._front.wheel.arm(self, self._front.deadlines.idle_s)
-        elif unsent:
-            self._reset()  # else the kernel would hold megabytes for minutes, for somebody who takes nothing
+        elif self.transport.get_write_buffer_size():
+            reset(self.transport)  # else the kernel would hold megabytes for minutes, for somebody who takes nothing
         else:
             self.cut()
 
-    def _reset(self) -> None:
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.transport.abort()
-
     def _close(self) -> None:
         """Close once what was written is out, as long as the client takes it."""
-        self._unsent = self.transport.get_write_buffer_size()
-        if self._unsent:
+        self._unsent = unsent_bytes(self.transport)
+        if self.transport.get_write_buffer_size():
             self._front.wheel.arm(self, self._front.deadlines.idle_s)
         self.transport.close()
 
@@ -277,13 +267,13 @@ class Client(asyncio.Protocol, Timed):
             decoder = self._decoder
             assert decoder is not None
             try:
-                data = b"".join(decoder.feed(data))  # tiny chunks must not cost a write each
-                if decoder.lines > LINES_A_TURN and not self._paused:
-                    self._give_way()
+                data = b"".join(decoder.feed(data, LINES_A_TURN))  # tiny chunks must not cost a write each
             except BadChunk as exc:
                 self._torn(exchange, 400, str(exc))
                 return b""
-            if decoder.done:
+            if decoder.stopped:
+                self.give_way()
+            elif decoder.done:
                 self._body_left = 0
                 self._decoder = None
                 rest = decoder.rest
@@ -308,32 +298,17 @@ class Client(asyncio.Protocol, Timed):
             pending, self._pending = self._pending, b""
             self.data_received(pending)
 
-    def _give_way(self) -> None:
-        """Let the other connections have their turn before this one goes on: reading is what keeps it busy."""
-        self.pause()
-        self._yielding = True
-        asyncio.get_running_loop().call_soon(self._take_turn)
+    def is_behind(self) -> bool:
+        """Say whether some of the request's body has been read and not yet decoded."""
+        return self._decoder is not None and self._decoder.stopped
 
-    def _take_turn(self) -> None:
-        if self._yielding:  # else somebody else has paused it, or let it go on, meanwhile
-            self._yielding = False
-            self.resume()
-            if self._exchange is None and not self._closing:
-                self._go_on()
-
-    def pause(self) -> None:
-        """Stop reading from the client until `resume`."""
-        self._yielding = False
-        if not self._paused and not self.transport.is_closing():
-            self._paused = True
-            self.transport.pause_reading()
-
-    def resume(self) -> None:
-        """Go on reading."""
-        self._yielding = False
-        if self._paused and not self.transport.is_closing():
-            self._paused = False
-            self.transport.resume_reading()
+    def take_turn(self) -> None:
+        """Go on with what waited: requests, or the rest of a body that was read."""
+        exchange = self._exchange
+        if exchange is None:
+            self._go_on()
+        elif self.is_behind() and not self.paused:
+            self.data_received(self._on_body(exchange, b""))
 
     # Refusals and ends
 
@@ -361,8 +336,8 @@ class Client(asyncio.Protocol, Timed):
         transport, front = self.transport, self._front
         if self._closing or transport.is_closing():
             return
-        self._unsent = transport.get_write_buffer_size()
-        front.wheel.arm(self, front.deadlines.idle_s if self._unsent else LINGER_S)
+        self._unsent = unsent_bytes(transport)
+        front.wheel.arm(self, front.deadlines.idle_s if transport.get_write_buffer_size() else LINGER_S)
         if self._eof:
             transport.close()
             return
@@ -384,14 +359,14 @@ class Client(asyncio.Protocol, Timed):
             return
         self._closing = True
         if self._framing == _UNTIL_CLOSE:
-            self._reset()  # an orderly end would be the end of the body
+            reset(self.transport)  # an orderly end would be the end of the body
         else:
             self.transport.abort()
 
     def cut(self) -> None:
         """Cut the connection from outside of the exchange, as visibly."""
         if self._framing == _UNTIL_CLOSE and (self._exchange is not None or self.transport.get_write_buffer_size()):
-            self._reset()
+            reset(self.transport)
         else:
             self.transport.abort()
 
@@ -453,6 +428,8 @@ class Client(asyncio.Protocol, Timed):
         if self._framing == _CHUNKED:
             blocks = chunk(blocks, complete)
         if blocks:
+            if self.blocked:
+                self._unsent += sum(map(len, blocks))  # else it would hide what the client has taken
             self.transport.writelines(blocks)
         if self._eof:
             self._still_there(complete)
@@ -478,6 +455,8 @@ class Client(asyncio.Protocol, Timed):
 
     def tunnel(self, data: bytes) -> None:
         """Send a tunnel's bytes."""
+        if self.blocked:
+            self._unsent += len(data)
         self.transport.write(data)
 
     def tunnel_close(self) -> None:
@@ -506,7 +485,7 @@ class Client(asyncio.Protocol, Timed):
             due = self.due = wheel.tick + front.idle_ticks
             if not self.slot or due < self.slot:
                 wheel.hold(self, due)
-        if self._pending or self._paused:
+        if self._pending or self.paused:
             self._go_on()
 
     def _still_there(self, complete: bool) -> None:

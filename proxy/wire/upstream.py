@@ -19,8 +19,8 @@ from proxy.core.limits import WireLimits
 from proxy.core.messages import UNKNOWN_LENGTH, AnswerHead, SawAnswer
 from proxy.wire.chunked import BadChunk, ChunkedDecoder, chunk
 from proxy.wire.heads import AnswerReader, BadAnswer
+from proxy.wire.paced import LINES_A_TURN, Paced
 from proxy.wire.tls import TlsFault
-from proxy.wire.wheel import Timed
 
 if TYPE_CHECKING:
     from proxy.wire.pool import Pool, Waits
@@ -65,21 +65,19 @@ class Line(Protocol):
     def finish(self) -> None: ...
 
 
-class Upstream(asyncio.Protocol, Timed):
+class Upstream(asyncio.Protocol, Paced):
     """One connection to a side. Idle in its pool, or carrying one message of one receiver, or a tunnel."""
 
     __slots__ = (
-        "_decoder", "_eof", "_failing", "_head", "_held", "_interims", "_left", "_limits", "_reader",
-        "_searched", "_streaming", "_tunnel", "blocked", "paused", "pool", "receiver", "served", "since", "stirs",
-        "transport", "waits",
+        "_decoder", "_eof", "_failing", "_head", "_held", "_interims", "_left", "_limits", "_reader", "_searched",
+        "_streaming", "_tunnel", "blocked", "pool", "receiver", "served", "since", "stirs", "waits",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, limits: WireLimits) -> None:
-        Timed.__init__(self)
+        Paced.__init__(self)
         self.pool = pool
         self._limits = limits
         self._reader = AnswerReader(limits)
-        self.transport: asyncio.Transport
         self.receiver: Receiver | None = None
         self._held: bytes | bytearray = b""  # a head that has not come whole
         self._searched = 0
@@ -91,7 +89,6 @@ class Upstream(asyncio.Protocol, Timed):
         self._eof = False
         self._interims = 0
         self._failing = ""
-        self.paused = False
         self.served = 0  # answers that came whole on this connection
         self.since = 0  # tick of the wheel at which it became idle
         self.blocked = False  # the side takes no more of the request for now
@@ -222,15 +219,8 @@ class Upstream(asyncio.Protocol, Timed):
 
     def pause(self) -> None:
         """Stop reading the answer until `resume`: the client is slower than the side."""
-        if self.receiver is not None and not self.paused and not self.transport.is_closing():
-            self.paused = True
-            self.transport.pause_reading()
-
-    def resume(self) -> None:
-        """Go on reading."""
-        if self.paused and not self.transport.is_closing():
-            self.paused = False
-            self.transport.resume_reading()
+        if self.receiver is not None:
+            super().pause()
 
     def is_sent(self) -> bool:
         """Say whether a byte of the message may have reached the side."""
@@ -347,6 +337,16 @@ class Upstream(asyncio.Protocol, Timed):
             if blocks:
                 receiver.more(self, blocks, False)
 
+    def is_behind(self) -> bool:
+        """Say whether some of the answer's body has been read and not yet decoded."""
+        return self._decoder is not None and self._decoder.stopped
+
+    def take_turn(self) -> None:
+        """Go on with the rest of a body that was read."""
+        receiver = self.receiver
+        if receiver is not None and self.is_behind() and not self.paused:
+            self._body(receiver, b"")
+
     def _take(self, data: bytes) -> tuple[list[bytes], bool, bool]:
         """Return what of `data` is body, whether the body is complete now, and whether anything stands behind it."""
         left = self._left
@@ -362,10 +362,12 @@ class Upstream(asyncio.Protocol, Timed):
             return [data], False, False
         assert self._decoder is not None
         try:
-            blocks = self._decoder.feed(data)
+            blocks = self._decoder.feed(data, LINES_A_TURN)
         except BadChunk as exc:
             self._failing = f"no usable answer: {exc}"
             return [], False, False
+        if self._decoder.stopped:
+            self.give_way()
         if len(blocks) > _MANY:
             blocks = [b"".join(blocks)]  # tiny chunks must not cost a buffer each
         return blocks, self._decoder.done, bool(self._decoder.rest)

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.assign import BUCKETS, PER_REQUEST, bucket_of, bucket_of_roll, is_moved, source_of, sticky_value
+from proxy.core.assign import (
+    BUCKETS,
+    COOKIES_LIMIT,
+    PER_REQUEST,
+    bucket_of,
+    bucket_of_roll,
+    is_moved,
+    source_of,
+    sticky_value,
+)
 from proxy.core.messages import RequestHead, field
 
 
@@ -118,6 +127,15 @@ def test_a_claim_is_read_and_never_verified(authorization, value):
 def test_the_entity_is_a_source_of_its_own():
     assert read("entity", head(), b"42") == b"42"
     assert not read("entity", head())
+
+
+def test_only_so_many_cookies_are_looked_at_over_all_fields():
+    half = COOKIES_LIMIT // 2
+    for before, found in ((COOKIES_LIMIT - 1, b"abc"), (COOKIES_LIMIT, None), (60_000, None)):
+        assert read("cookie:session", head(("cookie", "a=1;" * before + "session=abc"))) == found
+    for before, found in ((half - 1, b"abc"), (half, None), (2 * half, None)):
+        fields = ("cookie", "a=1;" * (half - 1) + "b=2"), ("cookie", ";" * before + "session=abc")
+        assert read("cookie:session", head(*fields)) == found
 
 
 def test_the_first_source_that_is_present_decides():

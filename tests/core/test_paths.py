@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.paths import is_plain, normal_form, readings
+from proxy.core.paths import TANGLED, is_plain, is_tangled, normal_form, readings
 
 CLEAR = [
     (b"/", b"/"),
@@ -111,3 +115,54 @@ def test_readings_have_what_an_application_may_make_of_a_path(raw, reading):
     assert reading in found
     assert found[0] == normal_form(raw)[0]
     assert len(set(found)) == len(found)
+
+
+def calls_of(function: Callable[[bytes], object], path: bytes) -> int:
+    """Count the calls, of Python and of C, that a function makes for a path."""
+    count = 0
+
+    def tell(frame: object, event: str, arg: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(tell)
+    try:
+        function(path)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("function", [normal_form, readings])
+@pytest.mark.parametrize(
+    "piece", [b"%41", b"%2e", b"%c3", b"%25", b"%252e", b"%", b"%z", b"a%41", b"/a", b"/;", b"\\", b"//", b".a%"]
+)
+def test_no_path_costs_a_call_for_each_of_its_pieces(function, piece):
+    few, many = b"/" + piece * 10, b"/" + piece * 5000
+    assert calls_of(function, many) <= calls_of(function, few)
+
+
+@given(st.lists(st.sampled_from([b"/", b"a", b"%", b"4", b"1", b"%2", b"%2f", b"%C3", b"%e9", b"%7E", b"%00", b"\0"])))
+def test_escapes_are_decoded_as_one_by_one(parts):
+    path = b"/.x" + b"".join(parts)  # the dot keeps the fast test from seeing it
+
+    def decode(escape: re.Match[bytes]) -> bytes:
+        byte = bytes((int(escape[1], 16),))
+        return byte if byte.isalnum() or byte in b"-._~" else escape[0].upper()
+
+    expected = re.sub(rb"//+", b"/", re.sub(rb"%([0-9A-Fa-f]{2})", decode, path))
+    assert normal_form(path)[0] == expected
+
+
+@pytest.mark.parametrize("piece", [b"%2F", b"%25", b"%00", b"%5c", b"%"])
+def test_a_tangle_of_escapes_is_ambiguous_and_stays_raw(piece):
+    path = b"/api" + piece * TANGLED
+    assert not is_tangled(path)
+    path += piece
+    assert is_tangled(path)
+    assert normal_form(path) == (path, True)
+
+
+def test_many_escapes_that_everybody_reads_alike_are_no_tangle():
+    assert normal_form(b"/" + b"%41" * 5000) == (b"/" + b"A" * 5000, False)
+    assert normal_form(b"/" + b"%e6%97%a5" * 1500) == (b"/" + b"%E6%97%A5" * 1500, False)

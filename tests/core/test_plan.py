@@ -264,6 +264,15 @@ def test_the_strict_reading_of_an_ambiguous_path_counts():
     assert (made.component, made.reason, made.refusal.status) == ("users", "ambiguous", 400)
 
 
+@pytest.mark.parametrize("piece", ["%2F", "%25", "%", "%2e%2e/", "../"])
+def test_an_ambiguous_path_too_tangled_to_be_read_is_refused_whatever_it_matches(piece):
+    found = table(component(kind="entity", weight=5))
+    for method in ("GET", "POST"):
+        made = ask(found, head(method, "/api/users/" + piece * 1200)).plan
+        assert (made.component, made.reason, made.refusal.status) == (None, "ambiguous", 400)
+        assert ask(found, head(method, "/api/users/" + piece * 100)).plan.refusal is None
+
+
 def test_writes_that_are_not_safe_may_be_repeated_later():
     found = table(component(kind="entity", weight=5))
     refusal = ask(found, head("POST", "/api/users"), Situation(store_lost=True)).plan.refusal

@@ -172,8 +172,8 @@ def hop_by_hop_kept() -> AbstractContextManager[None]:
 def extensions_lax() -> AbstractContextManager[None]:
     """A bare LF ends a chunk line."""
 
-    def feed(real: Any, self: ChunkedDecoder, data: bytes) -> list[bytes]:
-        return real(self, data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))  # type: ignore[no-any-return]
+    def feed(real: Any, self: ChunkedDecoder, data: bytes, lines: int) -> list[bytes]:
+        return real(self, data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"), lines)  # type: ignore[no-any-return]
 
     return instead(ChunkedDecoder, "feed", feed)
 
@@ -181,9 +181,9 @@ def extensions_lax() -> AbstractContextManager[None]:
 def bad_chunks_ignored() -> AbstractContextManager[None]:
     """What breaks the chunked coding of a request is passed over."""
 
-    def feed(real: Any, self: ChunkedDecoder, data: bytes) -> list[bytes]:
+    def feed(real: Any, self: ChunkedDecoder, data: bytes, lines: int) -> list[bytes]:
         try:
-            return real(self, data)  # type: ignore[no-any-return]
+            return real(self, data, lines)  # type: ignore[no-any-return]
         except BadChunk:
             self.done = True
             return []

@@ -92,7 +92,7 @@ async def test_a_client_that_pipelines_while_its_upload_is_paused_gets_all_its_a
         client = await rig.connect()
         data = post(b"Content-Length: %d" % len(body), body=body) + get(target=b"/api/users/next") * 3000
         sending = asyncio.ensure_future(client.send(data))
-        await until(lambda: any(each._paused for each in rig.listener.clients))
+        await until(lambda: any(each.paused for each in rig.listener.clients))
         release.set()
         assert (await client.answer()).body == b"/api/users|" + body
         for _ in range(3000):
@@ -339,13 +339,13 @@ async def test_while_a_connection_is_opened_an_upload_waits_instead_of_piling_up
             client = await rig.connect()
             block = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
             sending = asyncio.ensure_future(client.send(chunks(block * 1000)))
-            await until(lambda: any(each._paused for each in rig.listener.clients))
+            await until(lambda: any(each.paused for each in rig.listener.clients))
             (connection,) = rig.listener.clients
             line = connection._exchange._line  # type: ignore[union-attr]
             assert isinstance(line, Opening)
             assert sum(map(len, line._kept)) < 2 * 262_144
             for _ in range(2):  # nothing was sent: the same side is asked once more
-                assert connection._paused
+                assert connection.paused
                 rig.pass_s(1.3)
             await until(lambda: connection._exchange is None)
             sending.cancel()
@@ -374,7 +374,7 @@ async def test_a_long_body_of_which_nothing_was_sent_is_sent_all_the_same(framin
             address, pool.address = pool.address, full.getsockname()
             client = await rig.connect()
             sending = asyncio.ensure_future(client.send(request))
-            await until(lambda: any(each._paused for each in rig.listener.clients))
+            await until(lambda: any(each.paused for each in rig.listener.clients))
             pool.address = address
             rig.pass_s(1.3)
             answer = await client.answer()
@@ -398,7 +398,7 @@ async def test_a_side_that_takes_nothing_stops_the_upload_and_costs_no_memory():
         sending = asyncio.ensure_future(client.send(chunks(block * 4000)))
         await until(lambda: any(line.blocked for line in rig.pools[Side.LEGACY]._all))
         (line,) = rig.pools[Side.LEGACY]._all
-        await until(lambda: all(each._paused for each in rig.listener.clients))
+        await until(lambda: all(each.paused for each in rig.listener.clients))
         assert line.transport.get_write_buffer_size() < 1 << 20
         rig.pass_s(16)
         sending.cancel()
@@ -410,7 +410,7 @@ async def test_an_upload_that_was_paused_goes_on_to_the_side_that_stands_in(reus
     """The first side stops reading and dies: the client, paused on its behalf, must be heard again."""
 
     async def dying(exchange: Exchange) -> None:
-        await until(lambda: any(each._paused for each in rig.listener.clients))
+        await until(lambda: any(each.paused for each in rig.listener.clients))
         exchange.cut()
 
     limits = WireLimits(body_buffer_bytes=1 << 30)

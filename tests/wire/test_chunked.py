@@ -19,12 +19,16 @@ from proxy.wire.chunked import (
     chunk,
 )
 
+ALL = 1 << 60  # lines of one feed
 
-def decoded(*pieces: bytes, of_request: bool = True) -> tuple[bytes, bool, bytes]:
-    """Return (body, done, rest) of what comes in `pieces`."""
+
+def decoded(*pieces: bytes, of_request: bool = True, lines: int = ALL) -> tuple[bytes, bool, bytes]:
+    """Return (body, done, rest) of what comes in `pieces`, read with at most so many lines at a time."""
     decoder, body = ChunkedDecoder(of_request), b""
     for at, piece in enumerate(pieces):
-        body += b"".join(decoder.feed(piece))
+        body += b"".join(decoder.feed(piece, lines))
+        while decoder.stopped:
+            body += b"".join(decoder.feed(b"", lines))
         if decoder.done:
             return body, True, decoder.rest + b"".join(pieces[at + 1 :])
     return body, False, b""
@@ -182,19 +186,19 @@ def bodies(draw: st.DrawFn) -> bytes:
     return data + draw(st.binary(max_size=8))
 
 
-def outcome(pieces: list[bytes]) -> tuple[bytes, bool, bytes] | None:
+def outcome(pieces: list[bytes], lines: int = ALL) -> tuple[bytes, bool, bytes] | None:
     try:
-        return decoded(*pieces)
+        return decoded(*pieces, lines=lines)
     except BadChunk:
         return None
 
 
 @settings(max_examples=600, deadline=None)
-@given(bodies(), st.lists(st.integers(0, 80), max_size=12))
-def test_any_cut_gives_the_same_body_and_never_more_than_came(data, places):
+@given(bodies(), st.lists(st.integers(0, 80), max_size=12), st.integers(1, 4))
+def test_any_cut_and_any_bound_give_the_same_body_and_never_more_than_came(data, places, lines):
     edges = sorted({0, len(data), *(place for place in places if place < len(data))})
     pieces = [data[start:end] for start, end in itertools.pairwise(edges)]
-    whole, parts = outcome([data]), outcome(pieces)
+    whole, parts = outcome([data]), outcome(pieces, lines)
 
     if whole is not None and whole[1]:
         assert parts == whole  # complete: the end is at the same place
@@ -208,19 +212,26 @@ def test_any_cut_gives_the_same_body_and_never_more_than_came(data, places):
 @given(st.binary(max_size=60))
 def test_no_empty_block_is_ever_handed_on(data):
     with contextlib.suppress(BadChunk):
-        assert all(ChunkedDecoder(of_request=True).feed(data))
+        assert all(ChunkedDecoder(of_request=True).feed(data, ALL))
 
 
 def test_a_trailer_full_of_spaces_is_refused_at_once():
     """A value pattern that backtracks took 4 s for 16 KB: work per byte must not grow with the length."""
     for spaces in (8_000, 2_000_000):
         with pytest.raises(BadChunk):
-            ChunkedDecoder(of_request=True).feed(b"0\r\nx:" + b" " * spaces + b"\x01\r\n\r\n")
+            ChunkedDecoder(of_request=True).feed(b"0\r\nx:" + b" " * spaces + b"\x01\r\n\r\n", ALL)
 
 
-def test_it_says_how_many_lines_of_the_coding_it_read():
+def test_it_reads_no_more_lines_at_a_time_than_it_may():
     decoder = ChunkedDecoder(of_request=True)
-    decoder.feed(b"1\r\nx\r\n" * 50)
-    assert decoder.lines == 100
-    decoder.feed(b"5\r\n")
-    assert decoder.lines == 1
+    blocks = decoder.feed(b"1\r\nx\r\n" * 50 + b"0\r\n\r\nGET", 40)
+    assert (blocks, decoder.stopped, decoder.done) == ([b"x"] * 20, True, False)
+    assert (decoder.feed(b"", 40), decoder.stopped) == ([b"x"] * 20, True)
+    assert decoder.feed(b" /", 22) == [b"x"] * 10
+    assert (decoder.stopped, decoder.done, decoder.rest) == (False, True, b"GET /")
+
+
+def test_a_bound_that_is_just_enough_stops_nothing():
+    decoder = ChunkedDecoder(of_request=True)
+    assert (decoder.feed(b"1\r\nx\r\n" * 20, 40), decoder.stopped) == ([b"x"] * 20, False)
+    assert (decoder.feed(b"A0000\r\n" + b"y" * 70_000, 1), decoder.stopped) == ([b"y" * 70_000], False)

@@ -6,12 +6,15 @@ import asyncio
 import itertools
 import socket
 import struct
+from collections.abc import Callable
 
 import pytest
 
 from proxy.core.limits import WireLimits
 from proxy.core.messages import field
-from proxy.wire.client import HALF_CLOSED_S, HEADS_A_TURN, LINES_A_TURN, LINGER_S, WRITE_HIGH_BYTES
+from proxy.wire.client import HALF_CLOSED_S, HEADS_A_TURN, LINGER_S, WRITE_HIGH_BYTES
+from proxy.wire.paced import LINES_A_TURN
+from proxy.wire.unsent import unsent_bytes
 from tests.peers import open_connection
 from tests.rig import running
 from tests.waiting import until
@@ -32,6 +35,18 @@ def echo_path(guest: Guest) -> None:
 async def guest_of(opened: Door, number: int = 0) -> Guest:
     await until(lambda: len(opened.guests) > number)
     return opened.guests[number]
+
+
+async def settled(figure: Callable[[], int]) -> int:
+    """Return a figure once it stays the same over many looks."""
+    looks: list[int] = []
+
+    def stays() -> bool:
+        looks.append(figure())
+        return len(looks) > 50 and len(set(looks[-50:])) == 1
+
+    await until(stays)
+    return looks[-1]
 
 
 # Framing
@@ -130,7 +145,7 @@ async def test_what_waits_behind_a_request_is_bounded_and_goes_on_later():
         client = await opened.connect()
         sending = asyncio.ensure_future(client.send(GET * 200_000))
         guest = await guest_of(opened)
-        await until(lambda: opened.client._paused)
+        await until(lambda: opened.client.paused)
         assert len(opened.client._pending) < 1_000_000
         opened.lodge.on_open = echo_path
         guest.answer()
@@ -393,6 +408,56 @@ async def test_a_client_that_takes_nothing_is_cut_in_the_end(close):
         for _ in range(3):  # the kernel may have taken a little more since
             opened.pass_s(61)
         await until(lambda: not opened.listener.clients)
+        writer.close()
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_a_reader_that_empties_only_the_queue_of_the_kernel_is_not_cut(ends):
+    """The kernel takes the next bytes from us only when much of what it holds is out: a slow reader is long in that."""
+    async with door() as opened:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        sock.connect(("127.0.0.1", opened.port))
+        reader, writer = await asyncio.open_connection(sock=sock, limit=1024)
+        writer.write(GET)
+        guest = await guest_of(opened)
+        connection = guest.client
+        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        guest.begin(length=-1)
+        while not guest.blocked:
+            connection.more([b"x" * (1 << 20)], False)
+        if ends:
+            connection.keep_alive = False
+            connection.more([], True)
+        held = await settled(connection.transport.get_write_buffer_size)
+        for _ in range(3):
+            before = unsent_bytes(connection.transport)
+            while unsent_bytes(connection.transport) >= before:
+                await reader.read(1 << 14)
+            assert connection.transport.get_write_buffer_size() == held
+            opened.pass_s(61)
+            assert not connection.transport.is_closing()
+        for _ in range(3):  # and one that has stopped
+            opened.pass_s(61)
+        assert connection.transport.is_closing()
+        writer.close()
+
+
+async def test_what_is_written_to_a_blocked_reader_does_not_hide_what_it_takes():
+    async with door() as opened:
+        reader, writer = await open_connection(opened.port, limit=1024)
+        writer.write(GET)
+        guest = await guest_of(opened)
+        guest.begin(length=-1)
+        while not guest.blocked:
+            guest.client.more([b"x" * (1 << 20)], False)
+        before = unsent_bytes(guest.client.transport)
+        guest.client.more([b"y" * (1 << 20)], False)
+        while unsent_bytes(guest.client.transport) >= before + (1 << 20):
+            await reader.read(1 << 14)
+        assert guest.blocked
+        opened.pass_s(61)
+        assert not guest.client.transport.is_closing()
         writer.close()
 
 
@@ -693,10 +758,76 @@ async def test_a_flood_that_is_answered_from_within_lets_others_have_their_turn(
 
 
 async def test_a_body_of_tiny_chunks_gives_way_and_arrives_whole():
-    size = 5 * LINES_A_TURN
-    async with running() as rig:
-        client = await rig.connect()
-        head = b"PUT /api/users/1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-        await client.send(head, b"1\r\nx\r\n" * size, b"0\r\n\r\n")
-        assert (await client.answer()).status == 200
-        assert rig.legacy.seen[0].body == b"x" * size
+    size = 40 * LINES_A_TURN
+    async with door() as opened:
+        client = await opened.connect()
+        seen = [0]  # of the body, at each turn of the loop
+
+        def turn() -> None:
+            seen.append(len(opened.guests[0].received) if opened.guests else 0)
+            if seen[-1] < size:
+                asyncio.get_running_loop().call_soon(turn)
+
+        turn()
+        await client.send(CHUNKED, b"1\r\nx\r\n" * size + b"0\r\n\r\n" + GET)
+        guest = await guest_of(opened)
+        await until(lambda: guest.ended)
+        assert guest.received == b"x" * size
+        assert max(after - before for before, after in itertools.pairwise(seen)) <= LINES_A_TURN
+        guest.answer()
+        (await guest_of(opened, 1)).answer()
+        assert [(await client.answer()).status for _ in range(2)] == [200, 200]
+        assert opened.faults == []
+
+
+async def test_others_are_served_between_two_parts_of_a_body_of_tiny_chunks():
+    async with door() as opened:
+        greedy, other = await opened.connect(), await opened.connect()
+        await greedy.send(CHUNKED)
+        upload = await guest_of(opened)
+        opened.lodge.on_open = echo_path
+        greedy.writer.write(b"1\r\nx\r\n" * 200_000)
+        await until(lambda: upload.received, every_s=0)
+        for _ in range(20):
+            before = len(upload.received)
+            await other.send(GET)
+            assert (await other.answer()).status == 200
+            assert len(upload.received) - before < 20 * LINES_A_TURN
+        assert len(upload.received) < 200_000
+        greedy.close()
+
+
+async def test_a_body_that_was_read_but_not_decoded_waits_for_the_side():
+    """Whoever serves says stop in the middle of it, and later go on: nothing is decoded meanwhile, nothing is lost."""
+    size = 20 * LINES_A_TURN
+    async with door() as opened:
+        client = await opened.connect()
+        await client.send(CHUNKED)
+        guest = await guest_of(opened)
+        client.writer.write(b"1\r\nx\r\n" * size + b"0\r\n\r\n")
+        await until(lambda: opened.client.is_behind(), every_s=0)
+        guest.client.pause()
+        received = len(guest.received)
+        for _ in range(5):
+            opened.pass_s(25)
+            await asyncio.sleep(0)
+        assert received == len(guest.received) < size
+        guest.client.resume()
+        await until(lambda: guest.ended)
+        assert (guest.received, guest.tears) == (b"x" * size, None)
+
+
+async def test_an_answer_before_all_of_a_body_was_decoded_ends_the_connection_in_order():
+    async with door() as opened:
+        client = await opened.connect()
+        await client.send(CHUNKED)
+        guest = await guest_of(opened)
+        client.writer.write(b"1\r\nx\r\n" * 20 * LINES_A_TURN)
+        await until(lambda: opened.client.is_behind(), every_s=0)
+        guest.answer(b"enough", 413)
+        assert (await client.answer()).status == 413
+        assert await client.rest() == b""
+        await until(lambda: unsent_bytes(opened.client.transport) == 0)  # our end has come to the client's kernel
+        opened.pass_s(LINGER_S + 0.3)
+        await until(lambda: not opened.listener.clients)
+        assert opened.faults == []

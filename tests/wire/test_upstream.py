@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import struct
 
@@ -10,6 +11,7 @@ import pytest
 
 from proxy.core.errors import Failure, Sent
 from proxy.core.limits import WireLimits
+from proxy.wire.paced import LINES_A_TURN
 from proxy.wire.upstream import INTERIM_LIMIT
 from tests.peers import Exchange, Script, answering, ok
 from tests.waiting import until
@@ -561,3 +563,59 @@ async def test_what_comes_late_behind_an_answer_without_a_body_is_nobody_s_answe
         release.set()
         assert (await ask(pool)).body == b"next"
         assert pool.side.connections == 2
+
+
+async def test_an_answer_of_tiny_chunks_gives_way_and_arrives_whole():
+    size = 40 * LINES_A_TURN
+    data = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * size + b"0\r\n\r\n"
+    async with bench(answering(data)) as pool:
+        told = Told()
+        seen = [0]  # of the body, at each turn of the loop
+
+        def turn() -> None:
+            seen.append(len(told.body))
+            if not told.over:
+                asyncio.get_running_loop().call_soon(turn)
+
+        pool.send(told)
+        turn()
+        await until(lambda: told.over)
+        assert (told.body, told.error) == (b"x" * size, None)
+        assert max(after - before for before, after in itertools.pairwise(seen)) <= LINES_A_TURN
+        pool.side.script = answering(ok(b"next"))
+        assert (await ask(pool)).body == b"next"
+        assert pool.side.connections == 1  # read to its end, and clean
+
+
+async def test_an_answer_that_was_read_but_not_decoded_waits_for_its_client():
+    size = 40 * LINES_A_TURN
+    data = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * size + b"0\r\n\r\n"
+    async with bench(answering(data)) as pool:
+        told = Told()
+        pool.send(told)
+        await until(lambda: told.body, every_s=0)
+        (line,) = pool.pool._all
+        line.pause()
+        body = told.body
+        for _ in range(5):
+            pool.pass_s(50)
+            await asyncio.sleep(0)
+        assert told.body == body and not told.over
+        line.resume()
+        await until(lambda: told.over)
+        assert told.body == b"x" * size
+
+
+async def test_an_answer_let_go_between_two_parts_of_it_costs_its_connection():
+    data = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 40 * LINES_A_TURN
+    async with bench(answering(data)) as pool:
+        told = Told()
+        pool.send(told)
+        await until(lambda: told.body, every_s=0)
+        (line,) = pool.pool._all
+        assert line.is_behind()
+        line.cancel()
+        body = told.body
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert told.body == body and pool.pool.connections == 0
