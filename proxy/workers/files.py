@@ -141,10 +141,9 @@ class FileFollower:
         async for found in watch(self._folder, poll_s=self._poll_s, reload=self._reload):
             self._found = found
             self._memory = self._memory.found(found.files)
-            self._tell(
-                problems=found.problems,
-                rules=rules_of(found, epoch="files", who=self._who(()), why="files", at=stamp(self._wall())),
-            )
+            at = stamp(self._wall())
+            rules = await asyncio.to_thread(rules_of, found, epoch="files", who=self._who(()), why="files", at=at)
+            self._tell(problems=found.problems, rules=rules)
             self._due.set()
 
     async def _decide(self) -> None:
@@ -169,7 +168,7 @@ class FileFollower:
 
     async def _take_once(self, folder: RuleFolder) -> None:
         live = self._live(await self._store.load())
-        intake = take_in(live, folder, self._memory)
+        intake = await asyncio.to_thread(take_in, live, folder, self._memory)  # many files take their time
         if intake.rules is not None:
             await self._publish(intake, intake.rules)
         self._memory = self._memory.dealt_with({**intake.settled, **intake.published})
