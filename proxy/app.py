@@ -213,8 +213,9 @@ async def _built(
         replica.tripped,
     )
     follower = Follower(
-        link, events, log, on_change=replica.follow, snapshot=Snapshot(settings.data_dir), replica=replica_id
-    )
+        link, events, log, on_change=replica.follow, prepare=replica.prepare, snapshot=Snapshot(settings.data_dir),
+        replica=replica_id,
+    )  # fmt: skip
     files = FileFollower(
         settings.rules,
         rules,

@@ -84,10 +84,15 @@ class Replica:
         self._started = stamp(time.time())
         self._defaults = plan_defaults(settings)
         self._compiled: RuleSet | None = None
+        self._prepared: tuple[RuleSet, Table] | None = None
         self._heeded: dict[str, Side] = {}
         self._alarms_told: dict[tuple[str, str], tuple[int, float]] = {}
 
     # What changes the plans
+
+    def prepare(self, rule_set: RuleSet) -> None:
+        """Compile rules that may come into force next; to be called in a thread, as many rules take their time."""
+        self._prepared = rule_set, compile_table(rule_set, self._defaults)
 
     def follow(self, state: StoreState) -> None:
         """Plan by another state of the store from the next request on."""
@@ -95,7 +100,7 @@ class Replica:
         try:
             if state.held is not self._compiled:
                 self._compiled = state.held
-                table = compile_table(state.held, self._defaults)
+                table = self._table_of(state.held)
                 self._log_rules(state)
         finally:  # emergencies are heeded under rules that cannot be compiled, too
             self.gateway.follow(table, state.sides, self._store_lost(state))
@@ -103,6 +108,13 @@ class Replica:
         self.fleet.poke()
         if state.connected:
             self.files.poke()
+
+    def _table_of(self, held: RuleSet | None) -> Table:
+        """Return the table of rules: the one that was prepared for them, else a new one."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and prepared[0] is held:
+            return prepared[1]
+        return compile_table(held, self._defaults)
 
     def _log_rules(self, state: StoreState) -> None:
         """Say in the log from when on which rules are in force here; the stream has their publication already."""

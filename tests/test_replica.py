@@ -68,6 +68,20 @@ async def test_the_table_is_compiled_once_for_a_rule_set(tmp_path):
     assert replica.table is table
 
 
+async def test_a_table_that_was_prepared_is_taken_and_not_made_again(tmp_path, monkeypatch):
+    replica = replica_of(tmp_path)
+    compiled = []
+    monkeypatch.setattr("proxy.replica.compile_table", lambda *args: compiled.append(args[0]) or compile_table(*args))
+    ready, other = rules(7), rules(8)
+    replica.prepare(ready)
+    replica.follow(StoreState(held=ready, source=Source.STORE, read_once=True))
+    assert (replica.table.version, compiled) == (7, [ready])
+
+    replica.prepare(rules(9))  # refused in the meantime: another set comes into force
+    replica.follow(StoreState(held=other, source=Source.STORE, read_once=True))
+    assert (replica.table.version, compiled[2:]) == (8, [other])
+
+
 async def test_the_log_says_from_when_on_which_rules_and_emergencies_are_in_force(tmp_path):
     """Also for an emergency that somebody set with `redis-cli`: nothing else would tell of it later."""
     replica, lines = replica_of(tmp_path), Lines()

@@ -16,6 +16,8 @@ from proxy.core.model import RuleSet
 from proxy.core.problems import Alarm
 
 _FOREIGN = "ruleset_foreign"
+_STEP = 2**32  # from a version to the next that is believed: no replica misses as many publications
+_FIRST, _FIRST_UNHELD = 2**48, 2**52  # versions up to here are believed anyhow; MOST_VERSIONS is far beyond either
 
 
 class Refusal(StrEnum):
@@ -96,6 +98,9 @@ def decide(held: RuleSet | None, read: Read, *, same_run: bool = True) -> Decisi
     if isinstance(read, Missing):
         return _on_missing(held, same_run=same_run)
     found = read.rule_set
+    held_version = held.version if held is not None else 0
+    if is_forged(found.version, held_version):
+        return _on_refused(held, Refused(Refusal.INVALID, forged_words(found.version, held_version)))
     if held is None:
         return Adopt(found)
     if found.epoch == held.epoch:
@@ -135,6 +140,20 @@ def decide_emergencies(
         return Emergencies(dict(found), {})
     lost = {name: emergency for name, emergency in held.items() if name not in found}
     return Emergencies({**found, **lost}, {} if store is Condition.FOREIGN else lost)
+
+
+def is_forged(version: int, held: int) -> bool:
+    """
+    Say whether a version cannot come from publications; `held` is the highest that is known otherwise, 0 for none.
+
+    Once adopted it would leave no room below MOST_VERSIONS for those that follow: nothing could be taken back.
+    """
+    return version > (max(_FIRST, held + _STEP) if held else _FIRST_UNHELD)
+
+
+def forged_words(version: int, held: int) -> str:
+    """Say in a sentence what is wrong with a forged version."""
+    return f"the store holds version {version}, which no publication led to" + (f" from {held}" if held else "")
 
 
 def next_version(held: Iterable[int]) -> int:

@@ -10,9 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
+from proxy.core.circles import circles
 from proxy.core.errors import Position, Problem
-from proxy.core.model import Compare, Component, ComponentKind, Phase, Route, RuleSet, may_write
-from proxy.core.problems import KEY, Location, Positions, dotted, either, place, problem, suggestion
+from proxy.core.model import (
+    MOST_COMPONENTS,
+    MOST_ROUTES,
+    Compare,
+    Component,
+    ComponentKind,
+    Phase,
+    Route,
+    RuleSet,
+    may_write,
+)
+from proxy.core.problems import KEY, Location, Positions, dotted, either, place, problem, shown, suggestion
 from proxy.core.routes import Template, clashes, parse_template
 from proxy.core.scalars import READ_METHODS, split_route
 
@@ -21,6 +32,8 @@ _PositionsOf = Mapping[str, Positions]  # by component
 
 _BEFORE_CANARY = (Phase.OFF, Phase.BACKFILL, Phase.SHADOW)
 _PHASES_WITHOUT_COPIES = (Phase.OFF, Phase.SHADOW, Phase.CANARY, Phase.RETIRED)
+_HINTS = 3  # more unknown names than these are no slips, and each is compared with all that there are
+_NAMED_IN_CIRCLE = 5
 _NAMED_ROUTES = 3  # how many of the routes in question a sentence names
 
 
@@ -48,9 +61,10 @@ def check_components(components: Mapping[str, Component], positions: _PositionsO
             *_routes_fit(component),
             *_words_fit(component),
             *_not_built(component),
-            *_names_known(component, components),
         )
         found += _in_order(places.get(name, {}), name, own)
+    found += _names_known(components, places)
+    found += _within_bounds(components, places)
     found += _circles(components, places)
     found += _clashes(components, places)
     return tuple(sorted(found, key=lambda each: each.at))
@@ -85,7 +99,7 @@ def check_change(
     found = [each for name in published.keys() - after.keys() for each in removal_problems(published[name])]
     for name, component in after.items():
         was = published.get(name)
-        if was == component:
+        if was is component or was == component:  # the first is quick, and nearly always it
             continue
         own = [*_order(component, was, after), *([] if verb or was is None else _by_verb_only(component, was))]
         if verb and live_changes == "emergency_only":
@@ -157,36 +171,44 @@ def _not_built(component: Component) -> Iterator[_Finding]:
         )
 
 
-def _names_known(component: Component, components: Mapping[str, Component]) -> Iterator[_Finding]:
+def _within_bounds(components: Mapping[str, Component], places: _PositionsOf) -> Iterator[Problem]:
+    """Report the components and routes that a rule set has no room for, at those that come last."""
+    routes = 0
+    for at, (name, component) in enumerate(components.items()):
+        if at >= MOST_COMPONENTS:
+            what = f"is one component too many: a rule set has at most {MOST_COMPONENTS:,}"
+            yield problem(places.get(name, {}), (), name, what)
+        routes += len(component.routes)
+        if routes > MOST_ROUTES and component.routes:
+            what = f"makes it {routes:,} routes: a rule set has at most {MOST_ROUTES:,}"
+            yield problem(places.get(name, {}), ("routes",), name, what)
+
+
+def _names_known(components: Mapping[str, Component], places: _PositionsOf) -> Iterator[Problem]:
+    """Report what is named and does not exist; what was meant is looked for as long as it may be a slip."""
+    unknown = 0
+    for name, component in components.items():
+        for path, other in _named_by(component):
+            if other not in components:
+                unknown += 1
+                hint = suggestion(other, components) if unknown <= _HINTS else ""
+                yield problem(places.get(name, {}), path, name, f"no component is called {shown(other)}{hint}")
+
+
+def _named_by(component: Component) -> Iterator[tuple[Location, str]]:
     lists: list[tuple[Location, tuple[str, ...]]] = [(("after",), component.after)]
     lists += [(("routes", key, "affects"), route.affects) for key, route in component.routes.items()]
     for path, names in lists:
         for index, name in enumerate(names):
-            if name not in components:
-                yield (*path, index), f"no component is called `{name}`{suggestion(name, components)}"
+            yield (*path, index), name
 
 
 def _circles(components: Mapping[str, Component], places: _PositionsOf) -> Iterator[Problem]:
-    """Report each circle of `after` once, at its member that comes first by name."""
-    for name in sorted(components):
-        circle = _way_back(name, components)
-        if circle is not None:
-            what = f"goes in a circle: {' → '.join((name, *circle, name))}"
-            yield problem(places.get(name, {}), ("after",), name, what)
-
-
-def _way_back(start: str, components: Mapping[str, Component]) -> tuple[str, ...] | None:
-    """Return the shortest way from `start` back to it by `after`, if no member of it comes before `start` by name."""
-    ways: list[tuple[str, ...]] = [(start,)]
-    seen = {start}
-    for way in ways:
-        for name in components[way[-1]].after:
-            if name == start and len(way) > 1:
-                return way[1:]
-            if name > start and name in components and name not in seen:
-                seen.add(name)
-                ways.append((*way, name))
-    return None
+    """Report each knot of `after` once, at its member that comes first by name."""
+    for circle in circles({name: component.after for name, component in components.items()}):
+        first, more = circle[0], len(circle) - _NAMED_IN_CIRCLE
+        way = (*circle[:_NAMED_IN_CIRCLE], *([f"… {more:,} more"] if more > 0 else []), first)
+        yield problem(places.get(first, {}), ("after",), first, f"goes in a circle: {' → '.join(way)}")
 
 
 def _clashes(components: Mapping[str, Component], places: _PositionsOf) -> Iterator[Problem]:

@@ -35,6 +35,10 @@ from proxy.core.scalars import (
 SCHEMA = "1.0"  # major.minor of the published document: a newer major is refused, a newer minor is read as far as known
 HASHES_KEPT = 32
 MOST_VERSIONS = 2**53  # beyond it other readers of JSON lose count; a forged one must leave room for the next
+MOST_COMPONENTS = 1_000  # of a rule set; far more than anybody migrates at once, and no more than can be read in time
+MOST_ROUTES = 10_000  # of all its components together
+MOST_VALUES = 50_000  # of one component, one file's record, or one component's origins
+MOST_PINS, MOST_SOURCES = 100, 20  # each request may ask all of them
 DEPTH_LIMIT = 64  # of what a record keeps of a file; pydantic writes no more than 255 levels
 
 
@@ -231,8 +235,8 @@ class Component(Frozen):
     phase: Annotated[Phase, _WORD] | None = None  # null follows the weight
     weight: Percent = 0.0
     cohort: Annotated[str, Field(min_length=1, max_length=200)] = ""  # left out: the component's name is filled in
-    sticky: Items[StickySource] = ("header:x-user-id", "client")
-    pin: Items[Pin] = ()
+    sticky: Annotated[Items[StickySource], Field(max_length=MOST_SOURCES)] = ("header:x-user-id", "client")
+    pin: Annotated[Items[Pin], Field(max_length=MOST_PINS)] = ()
     shadow: Percent = 0.0
     routes: dict[RouteKey, Annotated[Route, BeforeValidator(_mapping_or_nothing)]] = {}
     entity: EntityMapping | None = None

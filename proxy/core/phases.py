@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from proxy.core.checks import check_change, component_problems, not_built_problems
 from proxy.core.errors import Problem
-from proxy.core.rules import Component, ComponentKind, Phase, RuleSet, Side, check_change, check_components
+from proxy.core.rules import Component, ComponentKind, Phase, RuleSet, Side
 
 _L, _M = Side.LEGACY, Side.MODERN
 
@@ -130,9 +131,18 @@ _PURPOSE: Mapping[Phase, str] = {
 
 
 def _refusals(rule_set: RuleSet, goal: Component) -> tuple[str, ...]:
-    """Ask the checks that a publication would have to pass; only what the step itself brings up counts."""
-    after = {**rule_set.components, goal.component: goal}
-    known = set(check_components(rule_set.components))
-    found: list[Problem] = [each for each in check_components(after) if each not in known]
-    found += check_change(rule_set, after, verb=True)
+    """
+    Ask the checks that a publication would have to pass; only what the step itself brings up counts.
+
+    A step moves a weight or a phase: how the components fit each other otherwise is not asked anew for each of them.
+    """
+    name = goal.component
+    known = _own_problems(rule_set.components[name])
+    found = [each for each in _own_problems(goal) if each not in known]
+    found += check_change(rule_set, {**rule_set.components, name: goal}, verb=True)
     return tuple(each.what for each in found)
+
+
+def _own_problems(component: Component) -> tuple[Problem, ...]:
+    name = component.component
+    return (*component_problems(component, {}, name), *not_built_problems(component, {}, name))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -21,6 +21,7 @@ Positions = Mapping[Location, Position]
 
 KEY = "(key)"  # positions[(*path, KEY)] is where the key of `path` stands; positions[path] where its value does
 _PYDANTIC_KEY = "[key]"  # how pydantic marks that the key of a mapping is what is wrong
+MOST_PROBLEMS = 200  # of one document that are worded; nobody reads on, and a document can have any number
 _SHOWN_CHARACTERS = 60
 _TYPED_CHARACTERS = 100  # what is longer was not typed, and comparing it costs the square of its length
 
@@ -89,6 +90,11 @@ def dotted(path: Location) -> str:
     return ".".join(map(str, path))
 
 
+def joined(*words: str) -> str:
+    """Join dotted paths, any of which may be empty."""
+    return ".".join(word for word in words if word)
+
+
 def problems_of(
     error: ValidationError, positions: Positions, file: str, model: type[BaseModel] | None = None
 ) -> tuple[Problem, ...]:
@@ -96,10 +102,24 @@ def problems_of(
     Say where each error of a refused document stands, in the order of the file.
 
     A missing key is reported at its parent, an unknown one at the key itself, everything else at the value.
-    With `model`, the class that refused, an unknown key gets a suggestion.
+    With `model`, the class that refused, an unknown key gets a suggestion. Of very many only the first are worded,
+    and one more problem counts the others.
     """
-    found = (_problem_of(dict(each), positions, file, model) for each in error.errors(include_url=False))
-    return tuple(sorted(found, key=lambda each: each.at))
+    errors = error.errors(include_url=False)
+    found = sorted(
+        (_problem_of(dict(each), positions, file, model) for each in errors[:MOST_PROBLEMS]), key=lambda each: each.at
+    )
+    return (*found, *_others(len(errors) - MOST_PROBLEMS, found[-1].at))
+
+
+def first_of(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """Return the first problems of very many, and one more that counts the others."""
+    found = problems[:MOST_PROBLEMS]
+    return (*found, *_others(len(problems) - len(found), found[-1].at)) if found else ()
+
+
+def _others(count: int, at: Position) -> tuple[Problem, ...]:
+    return (Problem(at, "", f"and {count:,} more problem{'s' * (count > 1)}"),) if count > 0 else ()
 
 
 def known_keys(model: type[BaseModel], path: Location) -> frozenset[str]:
@@ -136,6 +156,8 @@ def _sentence(error: Mapping[str, Any]) -> str:
         return "is missing"
     if kind == "too_short":
         return f"should be a list of at least {context['min_length']}, has {context['actual_length']}"
+    if kind == "too_long":
+        return f"should be a list of at most {context['max_length']}, has {context['actual_length']}"
     if kind in ("enum", "literal_error"):
         return _not_one_of(value, str(context["expected"]))
     should = _SHOULD.get(kind)

@@ -41,7 +41,7 @@ class Template:
     names: tuple[str, ...]  # of the parameters, in the order of the path
 
 
-@lru_cache(maxsize=4096)  # a rule set has mostly the routes of the one before it
+@lru_cache(maxsize=16_384)  # all routes of a rule set, which has mostly those of the one before it
 def parse_template(text: str) -> Template:
     """
     Return what `GET /api/users/{id}` or `/files/{path...}` matches.

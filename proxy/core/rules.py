@@ -6,11 +6,13 @@ This is the room that the others import for everything about rules. It does no I
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal, NoReturn
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from proxy.core.checks import (
     check_change,
@@ -22,6 +24,9 @@ from proxy.core.checks import (
 from proxy.core.errors import ConfigError, NewerSchema, Position, Problem, Unreadable
 from proxy.core.model import (
     HASHES_KEPT,
+    MOST_COMPONENTS,
+    MOST_ROUTES,
+    MOST_VALUES,
     SCHEMA,
     Breaker,
     Compare,
@@ -45,8 +50,8 @@ from proxy.core.model import (
     overlay,
     record_of,
 )
-from proxy.core.problems import Positions, did_you_mean, problems_of, shown
-from proxy.core.scalars import Percent, split_route, weight_bp
+from proxy.core.problems import MOST_PROBLEMS, Positions, did_you_mean, first_of, joined, problems_of, shown
+from proxy.core.scalars import Percent, is_larger, split_route, weight_bp
 
 __all__ = [
     "HASHES_KEPT",
@@ -85,6 +90,14 @@ __all__ = [
     "warnings_of",
     "weight_bp",
 ]
+
+
+_SCHEMA = re.compile(r"([0-9]{1,6})(?:\.([0-9]{1,6}))?")
+_MODELS: Mapping[str, type[BaseModel]] = {"components": Component, "files": FileRecord}
+_PARTS: Mapping[str, TypeAdapter[Any]] = {  # each is validated by itself, name by name
+    **{key: TypeAdapter(model) for key, model in _MODELS.items()},
+    "origins": TypeAdapter(dict[str, Origin]),
+}
 
 
 def parse_component(values: object, *, file: str, positions: Positions | None = None) -> Component:
@@ -162,16 +175,16 @@ def parse_rule_set(raw: bytes, source: str) -> RuleSet:
 
     Raises Unreadable when it is no JSON object, NewerSchema when it is of a newer major schema or asks for what
     this build does not have, and ConfigError when its values are no rules. Keys that a newer minor schema added
-    are left out; in a document of this build's own schema an unknown key is refused.
+    are left out; in a document of this build's own schema an unknown key is refused. Takes time by its size, in
+    short pieces when it is called in a thread: nothing in here is a long call that holds all others up.
     """
     document = _object(raw, source)
     newer = _is_newer_minor(document.get("schema"), source)
     theirs, document["schema"] = document["schema"], SCHEMA  # in memory a rule set is always of this build's schema
     try:
-        rule_set = RuleSet.model_validate(document, extra="ignore" if newer else "forbid")
+        _check_size(document, source)
+        rule_set = _read(document, source, "ignore" if newer else "forbid")
         _check(rule_set, source)
-    except ValidationError as exc:
-        problems = problems_of(exc, {}, source, RuleSet)
     except ConfigError as exc:
         problems = exc.problems
     else:
@@ -199,12 +212,59 @@ def _object(raw: bytes, source: str) -> dict[str, Any]:
 def _is_newer_minor(schema: object, source: str) -> bool:
     """Say whether a document has a newer minor schema; raises NewerSchema for a newer major one."""
     known_major, known_minor = map(int, SCHEMA.split("."))
-    major, _, minor = str(schema).partition(".")
-    if isinstance(schema, bool | float) or not major.isdecimal() or not (minor or "0").isdecimal():
+    said = _SCHEMA.fullmatch(str(schema))
+    if isinstance(schema, bool | float) or said is None:
         raise Unreadable(f"{source} should say its schema like `{SCHEMA}`, says {shown(schema)}")
-    if int(major) > known_major:
+    major, minor = int(said[1]), int(said[2] or 0)
+    if major > known_major:
         raise NewerSchema(f"{source} has schema {schema}; this build knows {SCHEMA}: upgrade before it can follow")
-    return (int(major), int(minor or 0)) > (known_major, known_minor)
+    return (major, minor) > (known_major, known_minor)
+
+
+def _check_size(document: Mapping[str, Any], source: str) -> None:
+    """Raise ConfigError for a document that has more of anything than is read: the store may hold any bytes."""
+    components = document.get("components")
+    found = components if isinstance(components, dict) else {}
+    routes = [each.get("routes") for each in found.values() if isinstance(each, dict)]
+    count = sum(len(each) for each in routes if isinstance(each, dict))
+    if len(found) > MOST_COMPONENTS:
+        _refuse(source, "components", f"should be at most {MOST_COMPONENTS}, are {len(found)}")
+    if count > MOST_ROUTES:
+        _refuse(source, "components", f"should have at most {MOST_ROUTES} routes, have {count}")
+    beside = {key: value for key, value in document.items() if key not in _PARTS}
+    if is_larger(beside, MOST_VALUES):
+        _refuse(source, "", f"should have at most {MOST_VALUES} values beside its components")
+    for key in _PARTS:
+        part = document.get(key)
+        for name, values in part.items() if isinstance(part, dict) else ():
+            if is_larger(values, MOST_VALUES):
+                _refuse(source, f"{key}.{name}", f"should have at most {MOST_VALUES} values")
+
+
+def _refuse(source: str, where: str, what: str) -> NoReturn:
+    raise ConfigError([Problem(Position(source), where, what)])
+
+
+def _read(document: dict[str, Any], source: str, extra: Literal["ignore", "forbid"]) -> RuleSet:
+    """Return the rule set of a document's values, part by part; raises ConfigError with the first problems of all."""
+    problems: list[Problem] = []
+    parts: dict[str, dict[str, Any]] = {key: {} for key in _PARTS if isinstance(document.get(key), dict)}
+    for key, name in [(part, name) for part in parts for name in document[part]]:
+        if len(problems) >= MOST_PROBLEMS:
+            problems.append(Problem(Position(source), "", "and perhaps more: nothing was read behind these"))
+            break
+        try:
+            parts[key][name] = _PARTS[key].validate_python(document[key][name], extra=extra)
+        except ValidationError as exc:
+            found = problems_of(exc, {}, source, _MODELS.get(key))
+            problems += (replace(each, where=joined(key, name, each.where)) for each in found)
+    try:
+        rule_set = RuleSet.model_validate({**document, **parts}, extra=extra)
+    except ValidationError as exc:
+        problems += problems_of(exc, {}, source, RuleSet)
+    if problems:
+        raise ConfigError(problems)
+    return rule_set
 
 
 def _check(rule_set: RuleSet, source: str) -> None:
@@ -217,5 +277,8 @@ def _check(rule_set: RuleSet, source: str) -> None:
             raise NewerSchema(f"{later.at}: components.{name}.{later.where}: {later.what}")
     if found := check_components(rule_set.components):
         raise ConfigError(
-            [Problem(Position(source), f"components.{each.at.file}.{each.where}", each.what) for each in found]
+            [
+                Problem(Position(source), joined("components", each.at.file, each.where), each.what)
+                for each in first_of(found)
+            ]
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
@@ -40,7 +40,20 @@ def is_deeper(value: object, levels: int) -> bool:
     return True
 
 
-def _children(node: object) -> Iterable[object]:
+def is_larger(value: object, most: int) -> bool:
+    """Say whether lists and mappings hold more than `most` values, at any depth; looks at no more than those."""
+    waiting = [value]
+    found = 0
+    while waiting:
+        children = _children(waiting.pop())
+        found += len(children)
+        if found > most:
+            return True
+        waiting.extend(children)
+    return False
+
+
+def _children(node: object) -> Collection[object]:
     if isinstance(node, dict):
         return node.values()
     return node if isinstance(node, list | tuple) else ()

@@ -13,13 +13,13 @@ from typing import Any
 import orjson
 
 from proxy.core.errors import StoreError
+from proxy.core.model import MOST_VERSIONS
 from proxy.core.scalars import is_deeper
 from proxy.store.link import Link
 
 BEAT_S = 3.0
 LIVES_S = 10
 DEPTH_LIMIT = 16  # what is deeper, or has a greater version, could be read and not be shown
-VERSION_LIMIT = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,6 @@ def _heartbeat(replica: str, raw: bytes | None) -> Heartbeat | None:
         for name in ("refusals", "breakers"):
             known[name] = tuple(known.get(name, ()))
         version = int(known.get("version", 0))
-        return Heartbeat(**{**known, "id": replica, "version": version}) if 0 <= version <= VERSION_LIMIT else None
+        return Heartbeat(**{**known, "id": replica, "version": version}) if 0 <= version <= MOST_VERSIONS else None
     except (ValueError, TypeError, AttributeError, OverflowError):
         return None

@@ -41,7 +41,8 @@ class Follower:
     Keeps one replica's state as the store says.
 
     `begin` once, then `run` for as long as the replica lives. `on_change` is called with the new state, in the event
-    loop and without waiting for it, whenever a request could get another plan. Owns nothing that needs closing.
+    loop and without waiting for it, whenever a request could get another plan. `prepare` is called in a thread with
+    each rule set of the store before that. Owns nothing that needs closing.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Follower:
         log: FilteringBoundLogger,
         *,
         on_change: Callable[[State], None],
+        prepare: Callable[[RuleSet], None] | None = None,
         snapshot: Snapshot | None = None,
         replica: str = "",
         poll_s: float = POLL_S,
@@ -64,6 +66,8 @@ class Follower:
         self._events = events
         self._log = log
         self._on_change = on_change
+        self._prepare = prepare
+        self._prepared: RuleSet | None = None
         self._snapshot = snapshot
         self._replica = replica
         self._poll_s = poll_s
@@ -152,6 +156,7 @@ class Follower:
         except StoreError as exc:
             self._away(str(exc))
             return
+        await self._get_ready(look.found.rule_set)
         self._failures = 0
         restore = self._holding.take(look, self._clock())
         if self._holding.differs(self._saved):
@@ -165,6 +170,14 @@ class Follower:
             await self._link.drop()
             raise StoreError("the store is a replica by now: asking the sentinels for the master")
         return look
+
+    async def _get_ready(self, rule_set: RuleSet | None) -> None:
+        """Have what is costly about a new rule set done beside the loop, so that it comes into force in one step."""
+        if self._prepare is None or rule_set is None or rule_set is self._prepared:
+            return
+        self._prepared = rule_set
+        with contextlib.suppress(Exception):  # `on_change` meets it again, and there it is reported
+            await asyncio.to_thread(self._prepare, rule_set)
 
     def _away(self, why: str) -> None:
         self._failures += 1

@@ -13,15 +13,15 @@ from collections.abc import Callable, Mapping
 from time import time
 from typing import Any
 
-from proxy.core.adopt import Missing, Refused, next_version
+from proxy.core.adopt import Missing, Refused, forged_words, is_forged, next_version
 from proxy.core.emergency import Emergency
 from proxy.core.errors import Conflict, NotAllowed, StoreError
 from proxy.core.merge import origins_after
-from proxy.core.rules import Component, Origin, RuleSet, dump_rule_set
+from proxy.core.rules import Component, Origin, RuleSet, dump_rule_set, parse_rule_set
 from proxy.store.events import STREAM as EVENTS
 from proxy.store.events import Event, happened, stamp
 from proxy.store.fleet import Fleet
-from proxy.store.history import Publication, changes_between, publication_of, read_publication, taken_back, words_of
+from proxy.store.history import Publication, publication_of, read_publication, taken_back, words_of
 from proxy.store.link import Link
 from proxy.store.link import Refused as RefusedByStore
 from proxy.store.scripts import load_script
@@ -56,15 +56,17 @@ class RuleStore:
         `expect` is the version that it was made from, 0 for a store without rules, None to replace whatever is
         there. `above`: a version that the caller holds; the new one exceeds it and the one in the store. `facts` go
         into the event. Raises Conflict when the store holds another version; NotAllowed when it holds another epoch,
-        none, or an older version than a live replica; StoreError when it is away, full or read-only. Nothing was
-        written then, unless a store that went away in the middle had taken it already.
+        none, or a version that no live replica follows; ConfigError for what no replica would take; StoreError when
+        it is away, full or read-only. Nothing was written then, unless a store that went away in the middle had taken
+        it already.
         """
         for _ in range(TRIES):
             highest = await self._fleet.highest(rule_set.epoch)
             found = await self.load()
             before = _expected(found, rule_set, expect, highest)
-            ready = self._next(rule_set, before, who, why, above)
-            if await self._replace(found, before, ready, facts):
+            ready = await asyncio.to_thread(self._next, rule_set, before, who, why, above)
+            words = await asyncio.to_thread(self._written, before, ready, facts)
+            if await self._run(found.token, *words, {}):
                 return ready
         raise StoreError("the rules change all the time; nothing was published")
 
@@ -120,7 +122,7 @@ class RuleStore:
 
         Returns whether it was; an emergency that is there by then stays as it is. Raises StoreError.
         """
-        document = dump_rule_set(held) if held is not None else b""
+        document = await asyncio.to_thread(dump_rule_set, held) if held is not None else b""
         return await self._run(found.token, document, [], event, emergencies)
 
     def _next(self, rule_set: RuleSet, before: RuleSet | None, who: str, why: str, above: int) -> RuleSet:
@@ -134,14 +136,18 @@ class RuleStore:
         }
         return rule_set.model_copy(update=values)
 
-    async def _replace(self, found: Found, before: RuleSet | None, ready: RuleSet, facts: Mapping[str, Any]) -> bool:
+    def _written(
+        self, before: RuleSet | None, ready: RuleSet, facts: Mapping[str, Any]
+    ) -> tuple[bytes, list[str], Event]:
+        """Return document, entry of the history and event; raises for a document that replicas would refuse."""
         document = dump_rule_set(ready)
         if len(document) > DOCUMENT_BYTES:
             raise NotAllowed(f"the rules have {len(document)} bytes, more than the {DOCUMENT_BYTES} that replicas take")
-        changes = [str(change) for change in changes_between(before, ready)]
-        told = {"version": ready.version, "changes": changes, **facts}
+        parse_rule_set(document, self._link.key(RULES))
+        publication = publication_of(before, ready)
+        told = {"version": ready.version, "changes": [str(change) for change in publication.changes], **facts}
         event = happened(self._clock(), "rules_published", None, ready.who, ready.why, **told)
-        return await self._run(found.token, document, words_of(publication_of(before, ready)), event, {})
+        return document, words_of(publication), event
 
     async def _run(
         self, token: str, document: bytes, history: list[str], event: Event, emergencies: Mapping[str, Emergency]
@@ -171,6 +177,9 @@ def _expected(found: Found, rule_set: RuleSet, expect: int | None, highest: int)
     if current.version < highest:
         went = f"the store went back to version {current.version}, while replicas hold {highest}"
         raise NotAllowed(f"{went}: they write it back within 5 s; repeat the change then")
+    if is_forged(current.version, highest):
+        mend = "they write theirs back within 5 s; repeat the change then" if highest else "delete the key `rules`"
+        raise NotAllowed(f"{forged_words(current.version, highest)}: {mend}")
     return current
 
 

@@ -6,6 +6,7 @@ Tells apart what is missing, what is refused and what is newer; never hands out 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,20 +91,22 @@ class View:
         self._cursor = text_of(cursor)
         emergencies = _emergencies(flat, prefix)
         self.expect(emergencies)
-        return Look(text_of(run_id), text_of(role), self._noted(known, text_of(token), document), emergencies)
+        return Look(text_of(run_id), text_of(role), await self._noted(known, text_of(token), document), emergencies)
 
     async def rules(self) -> Found:
         """Return what the key `rules` holds now, and nothing else; raises StoreError."""
         known = self._known
         answer = await self._link.run(LOOK, [self._link.key(RULES)], [known.token, "0", "", 0])
-        return self._noted(known, text_of(answer[2]), answer[3])
+        return await self._noted(known, text_of(answer[2]), answer[3])
 
-    def _noted(self, known: Found, token: str, document: bytes | None) -> Found:
+    async def _noted(self, known: Found, token: str, document: bytes | None) -> Found:
         """Return what an answer found; without a document it is what was `known` when it was asked for."""
         if token == known.token:
             return known  # not `self._known`: an answer on another connection may have come first
-        self._known = Found(token, judged(token, document, self._link.key(RULES)))
-        return self._known
+        # in a thread: a document of any size holds up nobody but who asked for it
+        found = Found(token, await asyncio.to_thread(judged, token, document, self._link.key(RULES)))
+        self._known = found
+        return found
 
 
 def judged(token: str, document: bytes | None, source: str) -> Read:

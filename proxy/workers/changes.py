@@ -2,11 +2,12 @@
 An operator's wishes carried out: read what is in force, decide (`core.changes`), publish; or set an emergency key.
 
 Shared by the command line and the admin listener, so that both mean the same. Nothing is queued: what the store did
-not take did not happen, and the error says so.
+not take did not happen, and the error says so. Decisions are made in a thread: many rules take their time.
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class Changes:
         """Give modern another share of a component's reads, in percent."""
 
         async def decide(current: RuleSet) -> Draft:
-            return changes.set_weight(current, name, weight, self._live_changes)
+            return await asyncio.to_thread(changes.set_weight, current, name, weight, self._live_changes)
 
         return await self._publish(decide, by)
 
@@ -80,7 +81,7 @@ class Changes:
         """Move a component to another phase; None: it follows the weight."""
 
         async def decide(current: RuleSet) -> Draft:
-            return changes.set_phase(current, name, phase, self._live_changes)
+            return await asyncio.to_thread(changes.set_phase, current, name, phase, self._live_changes)
 
         return await self._publish(decide, by)
 
@@ -88,7 +89,7 @@ class Changes:
         """Take a component back, for all replicas, with a reason."""
 
         async def decide(current: RuleSet) -> Draft:
-            return changes.rollback(current, name, self._live_changes)
+            return await asyncio.to_thread(changes.rollback, current, name, self._live_changes)
 
         return await self._publish(decide, by)
 
@@ -97,7 +98,7 @@ class Changes:
 
         async def decide(current: RuleSet) -> Draft:
             components = await self._rules.taken_back(current, version)
-            return changes.undo(current, components, self._live_changes)
+            return await asyncio.to_thread(changes.undo, current, components, self._live_changes)
 
         return await self._publish(decide, by)
 
@@ -115,7 +116,7 @@ class Changes:
         async def decide(current: RuleSet) -> Draft:
             past = await self._rules.history(HISTORY_READ) if not take_files else ()
             told = [(each.component, each.edit) for one in past if one.epoch == current.epoch for each in one.changes]
-            return push(current, files, told, take_files=take_files)
+            return await asyncio.to_thread(push, current, files, told, take_files=take_files)
 
         found = await self._rules.load()
         if not isinstance(found.read, Missing):

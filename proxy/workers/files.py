@@ -147,11 +147,9 @@ class FileFollower:
             if fault != self._state.fault:
                 kind = "rules_folder_unreadable" if fault else "rules_folder_readable"
                 self._reports.append(kind, None, self._who(()), fault or "the folder of rule files can be read again")
-            self._tell(
-                fault=fault,
-                problems=found.problems,
-                rules=rules_of(found, epoch="files", who=self._who(()), why="files", at=stamp(self._wall())),
-            )
+            at = stamp(self._wall())
+            rules = await asyncio.to_thread(rules_of, found, epoch="files", who=self._who(()), why="files", at=at)
+            self._tell(fault=fault, problems=found.problems, rules=rules)
             self._due.set()
 
     async def _decide(self) -> None:
@@ -176,7 +174,7 @@ class FileFollower:
 
     async def _take_once(self, folder: RuleFolder) -> None:
         live = self._live(await self._store.load())
-        intake = take_in(live, folder, self._memory)
+        intake = await asyncio.to_thread(take_in, live, folder, self._memory)  # many files take their time
         if intake.rules is not None:
             await self._publish(intake, intake.rules)
         self._memory = self._memory.dealt_with({**intake.settled, **intake.published})

@@ -58,6 +58,14 @@ NEWER = Refused(Refusal.NEWER, "schema 2.0")
         # a lower version of the same epoch is never applied
         (rules(), Value(rules(6)), ("WriteBack", None, "ruleset_regressed")),
         (rules(2), Value(seed()), ("WriteBack", None, "ruleset_regressed")),
+        # a version that no publication led to is forged: adopted, it would leave no room for the next one
+        (rules(), Value(rules(2**48)), ("Adopt", ("ours", 2**48), None)),
+        (rules(), Value(rules(2**48 + 1)), ("WriteBack", None, "ruleset_invalid")),
+        (rules(2**48), Value(rules(2**48 + 1)), ("Adopt", ("ours", 2**48 + 1), None)),
+        (rules(2**49), Value(rules(2**49 + 2**32 + 1)), ("WriteBack", None, "ruleset_invalid")),
+        (rules(), Value(rules(2**53, "theirs", accepts=("ours",))), ("WriteBack", None, "ruleset_invalid")),
+        (None, Value(rules(2**52)), ("Adopt", ("ours", 2**52), None)),
+        (None, Value(rules(2**52 + 1)), ("Keep", None, "ruleset_invalid")),
         # the same version with other contents: everybody follows the store, and it is said
         (rules(), Value(rules(who="bob")), ("Adopt", ("ours", 7), "ruleset_diverged")),
         # missing is not empty

@@ -149,6 +149,47 @@ def test_a_circle_of_components_that_wait_for_each_other_is_told_once(after, cir
     assert said(check_components(components)) == circles
 
 
+def test_a_long_circle_is_told_in_a_short_sentence():
+    names = [f"c{number:03}" for number in range(500)]
+    components = named(*(component(name, after=[names[at - 1]]) for at, name in enumerate(names)))
+
+    assert said(check_components(components)) == [
+        "c000: after: goes in a circle: c000 → c499 → c498 → c497 → c496 → … 495 more → c000"
+    ]
+
+
+def test_what_was_meant_is_looked_for_a_few_times_only(monkeypatch):
+    """Comparing a name with all others is what takes long: the fourth unknown name is no slip any more."""
+    looked_for = []
+    monkeypatch.setattr("proxy.core.checks.suggestion", lambda word, known: looked_for.append(word) or "; hint")
+    components = named(*(component(f"c{number}", after=[f"d{number}"]) for number in range(50)))
+    problems = said(check_components(components))
+
+    assert len(problems) == 50
+    assert len(looked_for) == 3
+    assert [each.endswith("; hint") for each in problems].count(True) == 3
+
+
+def test_a_rule_set_has_a_bounded_number_of_components(monkeypatch):
+    monkeypatch.setattr("proxy.core.checks.MOST_COMPONENTS", 2)
+
+    assert said(check_components(named(component("a"), component("b")))) == []
+    assert said(check_components(named(component("a"), component("b"), component("c"), component("d")))) == [
+        "c: is one component too many: a rule set has at most 2",
+        "d: is one component too many: a rule set has at most 2",
+    ]
+
+
+def test_a_rule_set_has_a_bounded_number_of_routes(monkeypatch):
+    monkeypatch.setattr("proxy.core.checks.MOST_ROUTES", 3)
+    two, one = {"/a": {}, "/b": {}}, {"/c": {}}
+
+    assert said(check_components(named(component("a", routes=two), component("b", routes=one)))) == []
+    assert said(check_components(named(component("a", routes=two), component("b", routes={**one, "/d": {}})))) == [
+        "b: routes: makes it 4 routes: a rule set has at most 3"
+    ]
+
+
 def test_clashing_routes_are_told_with_both_places():
     users = component(routes={"/api/{id}": {}})
     people = component("people", routes={"/api/{key}": {}, "GET /api/{key}": {}})

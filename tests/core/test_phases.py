@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.core import checks
 from proxy.core.phases import STANDINGS, WAY, RequestKind, eligible, going_back, outlook, raises_alarm
 from proxy.core.rules import ComponentKind, Phase, Side
 from tests.core.planning import component, rule_set
@@ -106,3 +107,14 @@ def test_readonly_components_retire():
 )
 def test_going_back_has_its_price(values, cost):
     assert going_back(component(**values)).startswith(cost)
+
+
+def test_the_next_step_of_one_component_does_not_ask_about_all_others(monkeypatch):
+    """`status` asks for each component: with a check of all in each it would take the square of them."""
+    looked_at = []
+    fits = checks._routes_fit
+    monkeypatch.setattr(checks, "_routes_fit", lambda each: looked_at.append(each.component) or fits(each))
+    many = rule_set(*(component(f"c{number}", weight=5) for number in range(50)))
+    outlook(many, "c7")
+
+    assert set(looked_at) == {"c7"}

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import ConfigError, NewerSchema, Position, StoreError, Unreadable
-from proxy.core.model import Phase, Side
-from proxy.core.problems import KEY
+from proxy.core.model import MOST_COMPONENTS, MOST_ROUTES, MOST_VALUES, Phase, Side
+from proxy.core.problems import KEY, MOST_PROBLEMS
 from proxy.core.rules import (
     FileRecord,
     Origin,
@@ -320,6 +320,62 @@ def test_a_poisoned_document_is_refused_with_the_place(values, problem):
         parse_rule_set(altered(**values), "redis:rules")
 
     assert [str(each) for each in error.value.problems] == [f"redis:rules: {problem}"]
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        (
+            {"components": {f"c{number}": {} for number in range(MOST_COMPONENTS + 1)}},
+            f"components: should be at most {MOST_COMPONENTS}, are {MOST_COMPONENTS + 1}",
+        ),
+        (
+            {"components": {"users": {**USERS, "routes": {f"/a/{number}": {} for number in range(MOST_ROUTES + 1)}}}},
+            f"components: should have at most {MOST_ROUTES} routes, have {MOST_ROUTES + 1}",
+        ),
+        (
+            {"components": {"users": {**USERS, "pin": [0] * MOST_VALUES}}},
+            f"components.users: should have at most {MOST_VALUES} values",
+        ),
+        ({"origins": {"users": {"a": [0] * MOST_VALUES}}}, f"origins.users: should have at most {MOST_VALUES} values"),
+        ({"accepts": ["e"] * MOST_VALUES}, f"should have at most {MOST_VALUES} values beside its components"),
+        (
+            {"components": {"users": {**USERS, "sticky": ["client"] * 21}}},
+            "components.users.sticky: should be a list of at most 20, has 21",
+        ),
+    ],
+)
+def test_a_document_of_any_size_is_refused_before_it_is_looked_at_closely(values, problem, monkeypatch):
+    monkeypatch.setattr("proxy.core.rules.check_components", lambda components: pytest.fail("looked at closely"))
+    with pytest.raises(ConfigError) as error:
+        parse_rule_set(altered(**values), "redis:rules")
+
+    assert [str(each) for each in error.value.problems] == [f"redis:rules: {problem}"]
+
+
+def test_of_very_many_problems_the_first_are_told_and_the_others_counted():
+    """Wording a problem takes a while, and nobody reads the thousandth."""
+    keys = {f"k{number}": 1 for number in range(5_000)}
+    for values in ({"users": {**USERS, **keys}}, {f"c{number}": {"component": "X!"} for number in range(1_000)}):
+        with pytest.raises(ConfigError) as error:
+            parse_rule_set(altered(components=values), "redis:rules")
+        assert len(error.value.problems) <= 2 * MOST_PROBLEMS
+        assert "more" in str(error.value.problems[-1])
+
+
+def test_values_of_files_and_origins_are_told_with_their_place():
+    with pytest.raises(ConfigError) as error:
+        parse_rule_set(
+            altered(files={"users": {"hash": 1}}, origins={"users": {"weight": 1}, "chat": 5}), "redis:rules"
+        )
+
+    assert sorted(map(str, error.value.problems)) == [
+        "redis:rules: files.users.hash: should be text (quote it), is 1",
+        "redis:rules: files.users.hashes: is missing",
+        "redis:rules: files.users.values: is missing",
+        "redis:rules: origins.chat: should be a mapping, is 5",
+        "redis:rules: origins.users.weight: should be a mapping, is 1",
+    ]
 
 
 def test_routes_that_clash_are_refused_in_the_document_too():

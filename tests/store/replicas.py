@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
+from proxy.core.rules import RuleSet
 from proxy.store.events import Events
 from proxy.store.follower import Follower
 from proxy.store.holding import State
@@ -17,8 +19,9 @@ class Replica:
     """A follower of its own, as the gateway runs one; `seen` has each state that plans were told of."""
 
     def __init__(
-        self, url: str, data_dir: Path | None = None, poll_s: float = 1.0, heal_s: float = 0.1, name: str = "r1"
-    ) -> None:
+        self, url: str, data_dir: Path | None = None, poll_s: float = 1.0, heal_s: float = 0.1, name: str = "r1",
+        prepare: Callable[[RuleSet], None] | None = None,
+    ) -> None:  # fmt: skip
         self.link = Link(url)
         self.lines = Lines()
         self.events = Events(self.link, self.lines, who=name)  # type: ignore[arg-type]
@@ -28,6 +31,7 @@ class Replica:
             self.events,
             self.lines,  # type: ignore[arg-type]
             on_change=self.seen.append,
+            prepare=prepare,
             snapshot=Snapshot(data_dir) if data_dir else None,
             replica=name,
             poll_s=poll_s,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -255,3 +256,36 @@ async def test_a_document_by_another_hand_is_applied_like_a_publication(server: 
     await server.redis.set("banyan:rules", dump_rule_set(rules(7, users=33)))
 
     await until(lambda: replica.version == 7)
+
+
+async def test_rules_are_made_ready_once_and_beside_the_loop_before_they_come_into_force(
+    server: Server, link: Link, make_replica
+):
+    made_ready = []
+
+    def prepare(rule_set: RuleSet) -> None:
+        made_ready.append(
+            (rule_set.version, threading.current_thread() is not threading.main_thread(), replica.version)
+        )
+
+    replica = make_replica(server.url, poll_s=0.05, prepare=prepare)
+    await publish(link, users=5)
+    await replica.start()
+    await publish(link, users=25)
+    await until(lambda: replica.version == 2)
+    for _ in range(3):  # more looks at the same rules
+        read_at = replica.state.read_at
+        await until(lambda read_at=read_at: replica.state.read_at != read_at)
+
+    assert made_ready == [(1, True, 0), (2, True, 1)]
+
+
+async def test_rules_that_cannot_be_made_ready_are_followed_all_the_same(server: Server, link: Link, make_replica):
+    def prepare(rule_set: RuleSet) -> None:
+        raise RecursionError
+
+    replica = make_replica(server.url, prepare=prepare)
+    await publish(link, users=5)
+    await replica.start()
+
+    await until(lambda: replica.version == 1)

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.core.adopt import Missing, Refusal, Refused, Value
 from proxy.core.emergency import read_emergency
-from proxy.core.errors import Conflict, NotAllowed, StoreError
+from proxy.core.errors import ConfigError, Conflict, NotAllowed, StoreError
 from proxy.core.rules import RuleSet, dump_rule_set
 from proxy.store.events import Events, happened
 from proxy.store.fleet import Fleet, Heartbeat
@@ -92,6 +92,32 @@ async def test_over_a_store_that_went_back_nothing_is_published(link: Link, stor
 
     with pytest.raises(NotAllowed, match="went back to version 1, while replicas hold 7"):
         await store.publish(first, expect=1, who="ana", why="")
+
+
+@pytest.mark.parametrize(("held", "forged"), [(1, 2**48 + 1), (1, 2**53), (0, 2**52 + 1), (0, 2**53)])
+async def test_over_a_version_that_no_replica_follows_nothing_is_published(
+    server, link, store: RuleStore, held, forged
+):
+    """It would be said to be done, and every replica would go on as before."""
+    first = await seed(store)
+    await server.redis.set("banyan:rules", dump_rule_set(first.model_copy(update={"version": forged})))
+    if held:
+        await Fleet(link).beat(Heartbeat("r1", version=held, epoch=first.epoch))
+
+    with pytest.raises(NotAllowed, match=f"version {forged}, which no publication led to"):
+        await store.publish(reweighted(first, users=25), expect=forged, who="ana", why="")
+    assert len(await store.history()) == 1
+
+
+async def test_what_is_published_is_read_first_as_replicas_will_read_it(server: Server, store: RuleStore):
+    first = await seed(store)
+    wrong = first.components["users"].model_copy(update={"weight": 300.0})
+    before = await server.redis.dump("banyan:rules")
+
+    with pytest.raises(ConfigError, match=r"components\.users\.weight: should be 0 to 100, is 300"):
+        await store.publish(first.model_copy(update={"components": {"users": wrong}}), expect=1, who="ana", why="")
+    assert await server.redis.dump("banyan:rules") == before
+    assert len(await store.history()) == 1
 
 
 async def test_a_change_is_made_again_over_what_others_published_meanwhile(store: RuleStore):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
-from proxy.core.adopt import Missing, Refusal, Refused, Value
+from proxy.core.adopt import Missing, Read, Refusal, Refused, Value
 from proxy.core.emergency import Emergency
 from proxy.core.errors import StoreError
 from proxy.core.rules import Side, dump_rule_set
@@ -83,6 +84,22 @@ async def until_version(view: View, version: int) -> None:
         return found is not None and found.version == version
 
     await until(there)
+
+
+async def test_while_a_document_is_read_the_loop_goes_on(server: Server, link: Link, monkeypatch):
+    """Whoever can write to the store must not be able to hold up requests with a document that takes long."""
+    went_on = threading.Event()
+
+    def slow(token: str, document: bytes | None, source: str) -> Read:
+        assert went_on.wait(30), "nothing else ran while the document was read"
+        return judged(token, document, source)
+
+    monkeypatch.setattr("proxy.store.view.judged", slow)
+    await server.redis.set("banyan:rules", dump_rule_set(rules(3)))
+    looking = asyncio.create_task(View(link).look())
+    asyncio.get_running_loop().call_later(0.1, went_on.set)
+
+    assert (await looking).found.rule_set == rules(3)
 
 
 async def test_a_mistyped_emergency_is_found_in_a_store_full_of_other_keys(server: Server, link: Link):
