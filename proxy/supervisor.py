@@ -34,7 +34,7 @@ from proxy.systemd import Notifier
 from proxy.wire.listener import BACKLOG, PortTaken
 
 EXIT_OK, EXIT_PORT, EXIT_STORE = 0, 1, 5
-START_S = 30.0  # how long the processes of a hot restart may take to become ready
+START_S = 60.0  # how long the processes of a hot restart may take to become ready
 MARGIN_S = 10.0  # beyond pre_drain_s and drain_s, for the farewell
 HURRY_S = 3.0  # after a second signal
 
