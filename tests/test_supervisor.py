@@ -157,6 +157,7 @@ async def test_a_killed_process_loses_only_its_own_connections_and_is_back(house
 async def test_sigterm_under_load_loses_no_request_that_was_accepted(house):
     parent = await house.started()
     children = parent.children
+    assert [os.getpgid(child) for child in children] == children  # Ctrl-C is for the parent alone
     load = Load(parent.port, may_refuse=True)
     await load.more(300)
     parent.terminate()

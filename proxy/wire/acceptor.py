@@ -75,7 +75,7 @@ class Acceptor:
 
     def _ready(self) -> None:
         assert self._share is not None
-        room = self._share.room(self._held() + len(self._coming))
+        room = self._share.room(self._held() + len(self._coming))  # some of these are on the books by now: so be it
         if room > 0:
             self._take(min(room, A_TURN))
         else:

@@ -94,6 +94,22 @@ async def test_a_burst_is_shared():
             house.acceptor.stop()
 
 
+async def test_who_is_ahead_leaves_what_waits_to_the_others(monkeypatch):
+    monkeypatch.setattr("proxy.wire.acceptor.PAUSE_S", 3600)
+    shares = Shares()
+    async with listening() as sock, connected(sock, 6):
+        ahead, behind = (House(sock.dup(), shares.of(place)) for place in range(2))
+        shares.held[0] = 10
+        ahead.acceptor._held = lambda: 10 + len(ahead.transports)
+        for house in (ahead, behind):
+            house.acceptor._sock.setblocking(False)
+            await house.acceptor.start(512)
+        await until(lambda: shares.held[1] == 6)
+        assert ahead.transports == []
+        for house in (ahead, behind):
+            house.acceptor.stop()
+
+
 async def test_one_that_hangs_keeps_nobody_waiting():
     shares = Shares()
     shares.of(1)  # it never takes anything
