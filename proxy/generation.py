@@ -127,14 +127,10 @@ class Generation:
 
     def _start(self, place: int) -> None:
         self._pauses.pop(place, None)
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
         began_s = time.monotonic()
         try:
-            with theirs:
-                popen = self._spawn(place, theirs)
+            ours, popen = self._spawn(place)
         except OSError as exc:
-            ours.close()
             self._log.error("process_not_started", place=place, error=str(exc))
             self._again_or_never(place, status=1, lived_s=0.0)
             return
@@ -144,7 +140,18 @@ class Generation:
         asyncio.get_running_loop().add_reader(ours.fileno(), self._heard, child)
         self._log.info("process_started", process=name, pid=popen.pid)
 
-    def _spawn(self, place: int, cord: socket.socket) -> subprocess.Popen[bytes]:
+    def _spawn(self, place: int) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+        """Start a process and return it with our end of its cord; raises OSError."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        try:
+            with theirs:
+                return ours, self._child(place, theirs)
+        except OSError:
+            ours.close()
+            raise
+
+    def _child(self, place: int, cord: socket.socket) -> subprocess.Popen[bytes]:
         sockets = {name: sock.fileno() for name, sock in self._estate.sockets.items()}
         config = self.config
         handover = Handover(
@@ -194,7 +201,10 @@ class Generation:
         del self._children[child.place]
         self._cut(child)
         self._board.set_standing(child.place, Standing.ENDED)
-        self._estate.ledger.fold(child.name)
+        try:
+            self._estate.ledger.fold(child.name)
+        except OSError as exc:  # a full disk must not keep the process from coming back
+            self._log.warning("counts_lost", process=child.name, error=str(exc))
         status = child.popen.returncode
         if self.leaving:
             self._log.info("process_ended", process=child.name, status=status)

@@ -111,6 +111,18 @@ async def test_one_that_dies_is_started_again_and_its_counts_stay(nest):
     assert generation.complete and generation.failed is None
 
 
+async def test_a_disk_that_is_full_keeps_nobody_from_coming_back(nest):
+    with capture_logs() as logs:
+        generation = nest.start(SERVES, 1)
+        await nest.until(lambda: generation.complete)
+        nest.ledger.remove()
+        nest.ledger.folder.write_text("a file where a folder is needed")
+        generation.tell(signal.SIGKILL)
+        await nest.until(lambda: len(pids(logs)) == 2)
+    nest.ledger.folder.unlink()
+    assert [line["event"] for line in logs].count("counts_lost") == 1
+
+
 @pytest.mark.parametrize("code", [1, 4, 5])
 async def test_a_first_start_that_can_never_work_has_failed(nest, code):
     generation = nest.start(f"raise SystemExit({code})", 1)

@@ -43,10 +43,10 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """What all of them say: those that serve, those that others took over from, and how many there are of each."""
+    """What all say: those of this generation, those of others (they leave, or come), and how many stand how."""
 
     serving: tuple[Told, ...]
-    leaving: tuple[Told, ...]
+    others: tuple[Told, ...]
     states: dict[str, int]
     complete: bool
 
@@ -82,11 +82,12 @@ class Gathering:
     def __init__(self, house: House, name: str, board: Board, ledger: Ledger) -> None:
         self._house = house
         self._name = name
-        self._generation = name.partition("-")[0]
+        self._generation = _generation(name)
         self._board = board
         self._ledger = ledger
         self._registry = registry_of(house)
         self._entering = asyncio.Lock()
+        self._own: list[Family] = []
         self._under_way: dict[bool, asyncio.Task[All]] = {}
 
     @asynccontextmanager
@@ -99,8 +100,7 @@ class Gathering:
         finally:
             server.close()
             door.unlink(missing_ok=True)
-            with suppress(OSError):  # the parent has gone, and the folder with it
-                await self._enter()
+            await self._enter()
 
     async def ask_all(self, counts: bool = False) -> All:
         """Ask all processes, with `counts` for what they counted as well; who asks meanwhile gets the same answer."""
@@ -130,29 +130,29 @@ class Gathering:
         answers = await asyncio.gather(*(self._ask(name, counts) for name in names))
         told = [self.told(), *(answer for answer in answers if answer is not None)]
         serving = tuple(each for each in told if self._is_sibling(each.name))
-        leaving = tuple(each for each in told if not self._is_sibling(each.name))
-        return All(serving, leaving, self._states(serving, len(leaving)), self._board.complete)
+        others = tuple(each for each in told if not self._is_sibling(each.name))
+        return All(serving, others, self._states(serving, others), self._board.complete)
 
-    def _states(self, serving: Iterable[Told], leaving: int) -> dict[str, int]:
+    def _states(self, serving: Iterable[Told], others: Iterable[Told]) -> dict[str, int]:
         answered = {int(each.name.split("-")[1]) for each in serving}
         states = dict.fromkeys(STATES, 0)
         for place in range(self._board.places):
             standing = self._board.standing(place)
             silent = standing is Standing.READY and place not in answered
             states["silent" if silent else standing.name.lower()] += 1
-        return states | {"leaving": leaving}
+        return states | {"leaving": sum(_generation(each.name) < self._generation for each in others)}
 
     def _is_sibling(self, name: str) -> bool:
-        return name.partition("-")[0] == self._generation
+        return _generation(name) == self._generation
 
     def _sum(self, said: All) -> list[Family]:
-        entries = self._ledger.entries()
+        entries = {**self._ledger.entries(), self._name: self._own}
         serving = [entries.pop(each.name) for each in said.serving if each.name in entries]
-        leaving = [entries.pop(each.name) for each in said.leaving if each.name in entries]
+        others = [entries.pop(each.name) for each in said.others if each.name in entries]
         states = tuple(("banyan_processes", {"state": state}, float(said.states[state])) for state in STATES)
         processes = Family("banyan_processes", "gauge", "Processes of this parent, by how they stand", states)
         ended = entries.pop(ENDED)
-        return [*merged(serving, leaving, [ended, *entries.values()]), processes]
+        return [*merged(serving, others, [ended, *entries.values()]), processes]
 
     async def _ask(self, name: str, counts: bool) -> Told | None:
         with suppress(OSError, ValueError, TypeError, TimeoutError):
@@ -171,9 +171,15 @@ class Gathering:
             await writer.drain()
 
     async def _enter(self) -> None:
+        """Write down what was counted; without the folder (the parent has gone, the disk is full) it is only known."""
         async with self._entering:
-            families = [_family(metric) for metric in self._registry.collect()]
-            await asyncio.to_thread(self._ledger.enter, self._name, families)
+            self._own = [_family(metric) for metric in self._registry.collect()]
+            with suppress(OSError):
+                await asyncio.to_thread(self._ledger.enter, self._name, self._own)
+
+
+def _generation(name: str) -> int:
+    return int(name.partition("-")[0])
 
 
 class _Families(Collector):

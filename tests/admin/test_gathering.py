@@ -133,6 +133,23 @@ async def test_those_that_others_took_over_from_count_and_do_not_decide(family):
     assert (await one.ask_all()).not_ready() == ()
 
 
+async def test_without_a_folder_a_process_still_speaks_for_itself(family):
+    first, one = await family.join(0)
+    answered(first, b"/api/users/1", 200)
+    family.ledger.remove()
+
+    samples = await scraped(one)
+    assert requests(samples) == 1
+    assert samples["banyan_connections"] == 3
+
+
+async def test_those_that_are_to_take_over_do_not_leave(family):
+    _, one = await family.join(0)
+    await family.join(1, generation=2)
+    states = (await one.ask_all()).states
+    assert (states["ready"], states["leaving"]) == (1, 0)
+
+
 async def test_who_asks_at_the_same_time_gets_the_same_answer(family):
     _, one = await family.join(0)
     first, second = await asyncio.gather(one.ask_all(), one.ask_all())
