@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +93,13 @@ class Load:
     `may_refuse`, and ends its client.
     """
 
-    def __init__(self, port: int, clients: int = 16, may_refuse: bool = False) -> None:
+    def __init__(
+        self, port: int, clients: int = 16, may_refuse: bool = False, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.answered = 0
         self.faults: list[str] = []
         self._port = port
+        self._tls = tls
         self._may_refuse = may_refuse
         self._stop = asyncio.Event()
         self._tasks = [asyncio.ensure_future(self._ask(f"u{number}")) for number in range(clients)]
@@ -118,7 +122,7 @@ class Load:
         client: RawClient | None = None
         while not self._stop.is_set():
             try:
-                client = client or await RawClient.connect(self._port)
+                client = client or await RawClient.connect(self._port, self._tls)
             except OSError as exc:
                 if not self._may_refuse:
                     self.faults.append(repr(exc))

@@ -18,6 +18,7 @@ import yaml
 from tests.activation import activated
 from tests.parents import Load, Parent, get, is_alive, total
 from tests.peers import Exchange, RawClient, Side, asked, ok
+from tests.pki import key_of, server_cert, trusting
 from tests.replicas import USERS, fetch, scrape
 from tests.store.servers import Server, binaries
 from tests.waiting import until
@@ -187,6 +188,26 @@ async def test_five_hot_restarts_under_load_fail_no_request_and_forget_no_count(
     parent.terminate()
     assert await parent.wait() == 0
     assert parent.ledger is not None and not parent.ledger.exists()
+
+
+async def test_clients_that_speak_tls_are_shared_and_restarted_like_others(house):
+    cert = server_cert()
+    parent = await house.started(tls={"cert": str(cert), "key": str(key_of(cert))})
+    clients = await asyncio.gather(*(RawClient.connect(parent.port, trusting()) for _ in range(64)))
+    held = [connections(pid, parent.port) for pid in parent.children]
+    assert sum(held) == 64 and max(held) <= 64 / 2 * 1.5
+    for client in clients:
+        client.close()
+
+    load = Load(parent.port, tls=trusting())
+    for _ in range(2):
+        await load.more(50)
+        await parent.restart()
+    await load.more(50)
+    await load.stop()
+    assert load.faults == []
+    await parent.full()
+    assert await parent.total() == load.answered
 
 
 async def test_what_is_under_way_in_old_processes_ends_in_peace_while_new_ones_answer(house):
