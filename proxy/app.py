@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import ipaddress
-import logging
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -20,15 +20,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from socket import socket
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import structlog
 import uvloop
 from aiohttp import web
 from structlog.typing import FilteringBoundLogger
 
-from proxy.addresses import EMBEDDED, host_port
+from proxy.addresses import EMBEDDED
 from proxy.admin.api import build_admin
 from proxy.admin.probes import build_probes
+from proxy.admin.readiness import not_ready
 from proxy.background import Background
 from proxy.core.errors import StoreError
 from proxy.core.limits import ClientDeadlines, WireLimits
@@ -36,9 +38,10 @@ from proxy.core.rules import Side
 from proxy.core.table import compile_table
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.outgoing import Manner, SideManner
-from proxy.lines import Lines
+from proxy.logs import start_logging
 from proxy.replica import Replica, new_replica_id, plan_defaults
 from proxy.settings import Settings
+from proxy.sockets import held
 from proxy.store.embedded import EmbeddedServer
 from proxy.store.emergencies import Emergencies
 from proxy.store.events import Events
@@ -47,7 +50,8 @@ from proxy.store.follower import Follower
 from proxy.store.link import Link
 from proxy.store.rules import RuleStore
 from proxy.store.snapshot import Snapshot
-from proxy.wire.listener import Listener, PortTaken, bound
+from proxy.systemd import Notifier
+from proxy.wire.listener import Listener, PortTaken
 from proxy.wire.pool import Pool
 from proxy.wire.tls import Trust
 from proxy.wire.wheel import Wheel
@@ -57,27 +61,38 @@ from proxy.workers.emergencyfile import EmergencyFile
 from proxy.workers.files import FileFollower, Hooks
 from proxy.workers.status import Reader
 
+if TYPE_CHECKING:  # only several processes need these
+    from proxy.admin.gathering import Gathering
+    from proxy.process import Process
+
 EXIT_OK, EXIT_PORT, EXIT_STORE = 0, 1, 5
 TICK_S = 0.25
+LAST_CALL_S = 0.5  # who came to probes or admin just before others took over gets so long to ask
 BEGIN_S = 1.0  # how long the start waits for the store; without it the snapshot or the files serve
 
 
-def run(settings: Settings, config_path: Path | None) -> int:
+def run(settings: Settings, config_path: Path | None, process: Process | None = None) -> int:
     """
     Run one replica until it is told to stop; return the exit code of `banyan run`.
 
-    0 after SIGTERM or SIGINT, 1 for a taken port, 5 for an embedded store that does not start.
+    `process` is there when it is one of several under a parent. 0 after SIGTERM or SIGINT, 1 for a taken port, 5 for
+    an embedded store that does not start.
     """
-    log = _logging()
+    log = start_logging()
+    if process is not None:
+        structlog.contextvars.bind_contextvars(process=process.name)
     log.info("starting", config=str(config_path) if config_path else None, build=build())
     try:
-        return uvloop.run(_serve(settings, log))
+        return uvloop.run(_serve(settings, log, process))
     except PortTaken as exc:
         print(f"banyan: {exc}", file=sys.stderr)
         return EXIT_PORT
     except StoreError as exc:
         print(f"banyan: {exc}", file=sys.stderr)
         return EXIT_STORE
+    finally:
+        if process is not None:
+            process.close()
 
 
 def build() -> str:
@@ -88,29 +103,11 @@ def build() -> str:
         return "unknown"
 
 
-def _logging() -> FilteringBoundLogger:
-    """JSON lines on stderr: events and what goes wrong; stdout is for access lines."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(Lines(sys.stderr)),  # type: ignore[arg-type]  # all that it needs
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        cache_logger_on_first_use=True,
-    )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
-    log: FilteringBoundLogger = structlog.get_logger("banyan")
-    return log
-
-
-async def _serve(settings: Settings, log: FilteringBoundLogger) -> int:
+async def _serve(settings: Settings, log: FilteringBoundLogger, process: Process | None) -> int:
     stop = asyncio.Event()
     hurry = asyncio.Event()
     reload = asyncio.Event()
+    notifier = Notifier(os.environ)
     loop = asyncio.get_running_loop()
 
     def told_to_stop() -> None:
@@ -119,12 +116,17 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_stop)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
-    async with running(settings, log, reload) as replica:
-        log.info("ready", **replica.addresses())
-        await stop.wait()
-        log.info("draining", drain_s=settings.drain_s, pre_drain_s=settings.pre_drain_s)
-        replica.draining = True
-        ending = asyncio.ensure_future(_drain(replica, settings))
+    loop.add_signal_handler(signal.SIGUSR2, lambda: log.warning("no_hot_restart", why="only a parent of processes can"))
+    async with running(settings, log, reload, process) as replica:
+        _say_ready(replica, log, notifier, process)
+        replaced = await _until_told(stop, process)
+        if process is not None and process.is_orphan:
+            log.error("parent_gone", why="nobody keeps this process any more: it finishes what it has")
+        notifier.tell("STOPPING=1")
+        log.info("draining", drain_s=settings.drain_s, pre_drain_s=0 if replaced else settings.pre_drain_s)
+        replica.draining = not replaced  # then it is not for this process to say whether there should be traffic
+        replica.leaving = replaced
+        ending = asyncio.ensure_future(_drain(replica, settings, replaced))
         hurried = asyncio.ensure_future(hurry.wait())
         await asyncio.wait((ending, hurried), return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
@@ -137,21 +139,46 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> int:
     return EXIT_OK
 
 
-async def _drain(replica: Replica, settings: Settings) -> int:
+def _say_ready(replica: Replica, log: FilteringBoundLogger, notifier: Notifier, process: Process | None) -> None:
+    if process is None:
+        log.info("ready", **replica.addresses())
+        notifier.tell("READY=1")
+    else:  # the rest is said by the parent, when all are
+        log.info("process_ready")
+        process.say_ready()
+
+
+async def _until_told(stop: asyncio.Event, process: Process | None) -> bool:
+    """Serve until told to end; return whether others serve instead from now on."""
+    if process is None:
+        await stop.wait()
+        return False
+    stopped = asyncio.ensure_future(stop.wait())
+    cut = asyncio.ensure_future(process.until_told())
+    await asyncio.wait((stopped, cut), return_when=asyncio.FIRST_COMPLETED)
+    cut.cancel()
+    return not stopped.done()
+
+
+async def _drain(replica: Replica, settings: Settings, replaced: bool) -> int:
+    """Let everything under way end; return how many connections had to be cut."""
+    if replaced:  # whoever comes to probes and admin from now on is to reach the others, who has come gets an answer
+        for door in replica.doors:
+            await door.stop()
+        cut, _ = await asyncio.gather(replica.listener.drain(settings.drain_s), asyncio.sleep(LAST_CALL_S))
+        return cut
     if settings.pre_drain_s:
         await asyncio.sleep(settings.pre_drain_s)
     return await replica.listener.drain(settings.drain_s)
 
 
 @asynccontextmanager
-async def running(settings: Settings, log: FilteringBoundLogger, reload: asyncio.Event) -> AsyncIterator[Replica]:
+async def running(
+    settings: Settings, log: FilteringBoundLogger, reload: asyncio.Event, process: Process | None = None
+) -> AsyncIterator[Replica]:
     """Run one replica: ready when entered, gone when left. Raises PortTaken, or StoreError for the embedded store."""
     async with AsyncExitStack() as stack:
-        sockets = {
-            "data": _held("listen", settings.listen),
-            "probes": _held("probes.listen", settings.probes.listen),
-            "admin": _held("admin.listen", settings.admin.listen),
-        }
+        sockets = process.sockets if process is not None else held(settings)
         for sock in sockets.values():
             stack.callback(sock.close)
         url = settings.store
@@ -165,7 +192,7 @@ async def running(settings: Settings, log: FilteringBoundLogger, reload: asyncio
         stack.push_async_callback(link.close)
         asked = Asked(reload, rules=asyncio.Event(), certificates=asyncio.Event())
         replica = await _built(settings, log, link, asked, stack)
-        await stack.enter_async_context(_listening(replica, sockets))
+        await stack.enter_async_context(_listening(replica, sockets, process))
         background = await stack.enter_async_context(Background(log))  # ends first: what it works with still stands
         _spawn(replica, background, settings, log)
         background.spawn("reload", asked.pass_on)
@@ -175,16 +202,6 @@ async def running(settings: Settings, log: FilteringBoundLogger, reload: asyncio
         gc.freeze()  # what lives until the end need not be looked at by every collection
         yield replica
         await _farewell(replica)
-
-
-def _held(key: str, listen: str) -> socket:
-    """Hold the port that a setting names; raises PortTaken, with the setting, for one that cannot be had."""
-    try:
-        return bound(*host_port(listen))
-    except PortTaken as exc:
-        raise PortTaken(f"{key}: {exc}") from exc
-    except OSError as exc:  # a name that does not resolve
-        raise PortTaken(f"{key}: cannot listen on {listen}: {exc.strerror or exc}") from exc
 
 
 async def _built(
@@ -275,12 +292,23 @@ def _manner(settings: Settings, replica_id: str) -> Manner:
 
 
 @asynccontextmanager
-async def _listening(replica: Replica, sockets: dict[str, socket]) -> AsyncIterator[None]:
-    """Probes first, so that whoever waits for readiness is answered; data last, when the rules are known."""
+async def _listening(replica: Replica, sockets: dict[str, socket], process: Process | None) -> AsyncIterator[None]:
+    """
+    Probes first, so that whoever waits for readiness is answered; data last, when the rules are known.
+
+    Raises StoreError where other processes serve and this one would know less than they do.
+    """
     async with AsyncExitStack() as stack:
         settings = replica.settings
-        for name, app in (("probes", build_probes(replica)), ("admin", build_admin(replica))):
-            await stack.enter_async_context(_site(app, sockets[name], settings.drain_s))
+        gathering = None
+        if process is not None:
+            from proxy.admin.gathering import Gathering
+
+            gathering = Gathering(replica, process.name, process.board, process.ledger)
+            replica.parent = process.parent
+            await stack.enter_async_context(gathering.open())
+        if process is None or not process.succeeds:
+            await stack.enter_async_context(_doors(replica, sockets, gathering))
         if settings.emergency_file is not None:
             replica.emergency_file = EmergencyFile(
                 settings.emergency_file, structlog.get_logger("banyan"), replica.follower.emergency_file
@@ -288,23 +316,44 @@ async def _listening(replica: Replica, sockets: dict[str, socket]) -> AsyncItera
             replica.emergency_file.look()
         replica.offer_files()
         await replica.follower.begin(BEGIN_S)
+        if process is not None and process.succeeds:
+            if reasons := not_ready(replica):
+                raise StoreError(f"others serve already, and this process could not: {'; '.join(reasons)}")
+            await stack.enter_async_context(_doors(replica, sockets, gathering))
         replica.wheel.start()
         stack.callback(replica.wheel.stop)
         replica.ports = {name: sock.getsockname()[:2] for name, sock in sockets.items()}
-        await replica.listener.start(sockets["data"])
+        await replica.listener.start(sockets["data"], None if process is None else process.share)
         yield
 
 
 @asynccontextmanager
-async def _site(app: web.Application, sock: socket, drain_s: float) -> AsyncIterator[None]:
+async def _doors(replica: Replica, sockets: dict[str, socket], gathering: Gathering | None) -> AsyncIterator[None]:
+    """Open the listeners of probes and admin."""
+
+    async def last_of_all(request: web.Request, response: web.StreamResponse) -> None:
+        if replica.leaving:
+            response.force_close()
+
+    async with AsyncExitStack() as stack:
+        for name, app in (("probes", build_probes(replica, gathering)), ("admin", build_admin(replica, gathering))):
+            app.on_response_prepare.append(last_of_all)
+            site = await stack.enter_async_context(_site(app, sockets[name], replica.settings.drain_s))
+            replica.doors.append(site)
+        yield
+
+
+@asynccontextmanager
+async def _site(app: web.Application, sock: socket, drain_s: float) -> AsyncIterator[web.BaseSite]:
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=min(drain_s, 2.0))
     await runner.setup()
     try:
+        site = web.SockSite(runner, sock)
         try:
-            await web.SockSite(runner, sock).start()
+            await site.start()
         except OSError as exc:
             raise PortTaken(f"cannot listen on {sock.getsockname()}: {exc.strerror or exc}") from exc
-        yield
+        yield site
     finally:
         await runner.cleanup()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
@@ -47,15 +48,40 @@ def find_config(given: Path | None, env: Mapping[str, str], cwd: Path) -> Path |
     return cwd / DEFAULT_FILE if (cwd / DEFAULT_FILE).exists() else None
 
 
-def load_settings(path: Path | None, env: Mapping[str, str], *, certificates: bool = False) -> Settings:
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings, and what the file at `path` held when they were made of it."""
+
+    path: Path | None
+    text: str | None
+    settings: Settings
+
+
+def read_config(path: Path | None, env: Mapping[str, str]) -> Config:
+    """Return the settings for whoever runs by them, with the text that they were made of; raises ConfigError."""
+    text = text_of(path)
+    return Config(path, text, load_settings(path, env, text, certificates=True))
+
+
+def text_of(path: Path | None) -> str | None:
+    """Return what a file holds; None when it cannot be read: `load_settings` says why."""
+    with suppress(OSError, UnicodeDecodeError):
+        return path.read_text() if path is not None else None
+    return None
+
+
+def load_settings(
+    path: Path | None, env: Mapping[str, str], text: str | None = None, *, certificates: bool = False
+) -> Settings:
     """
     Return the settings of a file (None: none, the defaults) with the variables of `env` laid over it.
 
     `certificates` looks into the files of TLS, too: for whoever needs them; an operator may not be able to read a key.
     Every path in the result is absolute: relative ones were relative to the file, or to the working directory when a
-    variable said them. Raises ConfigError with every problem of file and environment.
+    variable said them. `text` is what the file held, if it is not to be read again. Raises ConfigError with every
+    problem of file and environment.
     """
-    return _Loading(env, Path.cwd(), certificates).load(path)
+    return _Loading(env, Path.cwd(), certificates, text).load(path)
 
 
 def json_schema(of: Literal["settings", "rules"]) -> dict[str, Any]:
@@ -79,6 +105,7 @@ class _Loading:
     env: Mapping[str, str]
     cwd: Path
     certificates: bool = False
+    text: str | None = None
     values: dict[str, Any] = field(default_factory=dict)
     positions: dict[Location, Position] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -115,7 +142,10 @@ class _Loading:
     def _read(self, path: Path) -> None:
         self.base = (self.cwd / path).parent
         self.file = str(path.relative_to(self.cwd)) if path.is_relative_to(self.cwd) else str(path)
-        document = yamlfile.load(path, self.file, pipes=True)
+        if self.text is None:
+            document = yamlfile.load(path, self.file, pipes=True)
+        else:
+            document = yamlfile.parse(self.text, self.file)
         self.problems += document.problems
         self.positions = dict(document.positions)
         if isinstance(document.values, dict):

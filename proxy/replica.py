@@ -12,6 +12,7 @@ import secrets
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from proxy.core.breaker import Breaker, State
 from proxy.core.plan import PlanDefaults, Situation, Table, compile_table
@@ -36,6 +37,9 @@ from proxy.workers.edits import rules_of
 from proxy.workers.emergencyfile import EmergencyFile
 from proxy.workers.files import FileFollower, FilesState
 from proxy.workers.status import Reader
+
+if TYPE_CHECKING:
+    from aiohttp.web import BaseSite  # the command line reads this room, too
 
 ALARM_EVERY_S = 60.0
 ALARMS = {
@@ -81,6 +85,9 @@ class Replica:
         self.certificates: Certificates | None = None
         self.ports: dict[str, tuple[str, int]] = {}
         self.draining = False
+        self.leaving = False  # others have taken over
+        self.doors: list[BaseSite] = []  # the listeners of probes and admin
+        self.parent = ""  # of a process that is one of several
         self._started = stamp(time.time())
         self._defaults = plan_defaults(settings)
         self._compiled: RuleSet | None = None
@@ -233,6 +240,7 @@ class Replica:
             id=self.id,
             host=socket.gethostname(),
             pid=os.getpid(),
+            parent=self.parent,
             build=self.build,
             started=self._started,
             at=stamp(time.time()),

@@ -49,12 +49,6 @@ def _secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _single_process(count: int) -> int:
-    if count > 1:
-        raise ValueError(f"more than one process is not built yet; should be 1, is {count}")
-    return count
-
-
 def _or_defaults(value: object) -> object:
     """`tls: null` is as good as leaving it out."""
     return {} if value is None else value
@@ -263,7 +257,7 @@ class Settings(Frozen):
     single: bool = False
     data_dir: File = Path(".banyan")
     rules: File = Path("rules")
-    processes: Annotated[int, Field(ge=1, le=256), AfterValidator(_single_process)] = 1
+    processes: Annotated[int, Field(ge=1, le=256)] = 1  # of one parent, on the same sockets
     trusted_proxies: Items[Network] = ()
     via_name: Annotated[str, AfterValidator(checked_via)] = "banyan"
     timeouts: Deadlines = Deadlines()

@@ -6,6 +6,7 @@ The rules come in as component mappings; there is no store. Time on the wheel ma
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -100,9 +101,14 @@ async def running(
     deadlines: ClientDeadlines | None = None,
     timeouts: Timeouts | None = None,
     connections: int = 1024,
+    send_buffer_bytes: int = 0,
     **defaults: Any,
 ) -> AsyncIterator[Rig]:
-    """Run a gateway with `components` (default: USERS at 100 %) between two sides."""
+    """
+    Run a gateway with `components` (default: USERS at 100 %) between two sides.
+
+    `send_buffer_bytes` is what the kernel may hold of answers to one client; 0 leaves it to the kernel.
+    """
     legacy, modern = Peer(), Peer()
     await legacy.start()
     await modern.start()
@@ -126,7 +132,10 @@ async def running(
     tls = pki.own_context if pki.switch.on else None
     listener = Listener(gateway, wheel, limits, deadlines or ClientDeadlines(), tls)
     rig = Rig(gateway, listener, wheel, clock, legacy, modern, pools, trips=trips)
-    rig.port = await listener.start(bound("127.0.0.1", 0))
+    sock = bound("127.0.0.1", 0)
+    if send_buffer_bytes:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+    rig.port = await listener.start(sock)
     try:
         yield rig
     finally:

@@ -164,7 +164,8 @@ def test_a_list_at_top_level_is_refused(tmp_path):
             "admin: {listen: '0.0.0.0:8081'}",
             "1:17: admin.listen: 0.0.0.0:8081 is open to others: add `admin.tokens`, or listen on 127.0.0.1",
         ),
-        ("processes: 4", "1:12: processes: more than one process is not built yet; should be 1, is 4"),
+        ("processes: 0", "1:12: processes: should be at least 1, is 0"),
+        ("processes: 1000", "1:12: processes: should be at most 256, is 1000"),
         ("processes: 1.5", "1:12: processes: should be a whole number, is 1.5"),
         ("drain_s: .nan", "1:10: drain_s: should be a finite number, is nan"),
         (

@@ -93,7 +93,7 @@ def test_settings_are_frozen():
 @pytest.mark.parametrize(
     "values",
     [
-        {"processes": 2},
+        {"processes": 0},
         {"processes": True},
         {"drain_s": "30"},
         {"expose": 1},

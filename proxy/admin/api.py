@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import web
@@ -31,16 +31,23 @@ from proxy.core.status import Facts, status_document
 from proxy.settings import Admin
 from proxy.workers.changes import By, Done
 
+if TYPE_CHECKING:
+    from proxy.admin.gathering import Gathering  # only several processes need it
+
 MOST_ENTRIES = 1000
 
 
-def build_admin(house: House) -> web.Application:
-    """Return the application of the admin listener; raises ConfigError if others could reach it without a token."""
+def build_admin(house: House, gathering: Gathering | None = None) -> web.Application:
+    """
+    Return the application of the admin listener; `gathering` is there for a process that is one of several.
+
+    Raises ConfigError if others could reach it without a token.
+    """
     door = door_of(house.settings.admin)
     app = web.Application(middlewares=[worded, guarded(door)], client_max_size=bodies.BODY_BYTES)
     app.on_response_prepare.append(add_fields)
-    add_probes(app, house)
-    api = Api(house)
+    add_probes(app, house, gathering)
+    api = Api(house, gathering)
     for name in ("status", "rules", "explain", "routes", "history", "events"):
         app.router.add_get(f"/api/v1/{name}", getattr(api, name))
     app.router.add_get("/api/v1/openapi.json", api.openapi)
@@ -66,8 +73,9 @@ def door_of(settings: Admin) -> Door:
 class Api:
     """The pages and verbs of one house."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, gathering: Gathering | None = None) -> None:
         self._house = house
+        self._gathering = gathering
 
     async def status(self, request: web.Request) -> web.Response:
         """The document of `banyan status`; with the store away, as far as this replica knows."""
@@ -98,10 +106,14 @@ class Api:
         return said(explained(house.table, house.situations, question))
 
     async def routes(self, request: web.Request) -> web.Response:
-        """Which component claims what, and what nobody claims, as this replica counted it."""
+        """Which component claims what, and what nobody claims, as this replica and its siblings counted it."""
         held = self._house.state.held
-        top = self._house.records.unclaimed.top(BUSIEST)
-        unclaimed = busiest((path.decode("latin-1"), count) for path, count in top)
+        if self._gathering is None:
+            top = self._house.records.unclaimed.top(BUSIEST)
+            unclaimed = busiest((path.decode("latin-1"), count) for path, count in top)
+        else:
+            told = await self._gathering.ask_all()
+            unclaimed = busiest(each for process in told.serving for each in process.unclaimed)
         claims = claims_of(held.components if held is not None else {})
         return said({"version": self._house.table.version, "routes": claims, "unclaimed": unclaimed})
 

@@ -12,6 +12,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from proxy.settings import Settings
+
+HANDOVER = "BANYAN_HANDOVER"  # what a parent names a descriptor by: see process.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +48,60 @@ def plain_run(arguments: Sequence[str]) -> PlainRun | None:
 
 
 def run(config: Path | None) -> int:
-    """Run the gateway until it is told to stop; returns its exit code. Raises ConfigError for invalid settings."""
-    from proxy.config import find_config, load_settings
+    """
+    Run the gateway until it is told to stop; returns its exit code. Raises ConfigError for invalid settings.
 
+    One process, or the parent of several: with `processes` above 1, and for sockets that systemd opened.
+    """
+    from proxy.config import find_config, read_config
+
+    if HANDOVER in os.environ:
+        return _run_process()
     path = find_config(config, os.environ, Path.cwd())
-    settings = load_settings(path, os.environ, certificates=True)
+    read = read_config(path, os.environ)
+    sockets = _handed_over(read.settings) if "LISTEN_PID" in os.environ else {}
+    import_structlog()
+    if sockets or read.settings.processes > 1:
+        from proxy.supervisor import supervise
+
+        return supervise(read, sockets)
+    import_aiohttp()
+    from proxy.app import run as run_house
+
+    return run_house(read.settings, path)
+
+
+def _run_process() -> int:
+    """Be one of the processes of a parent, with what it handed over."""
+    from proxy.config import load_settings
+    from proxy.process import Handover, Process
+
+    handover = Handover.taken(os.environ)
+    if handover is None:
+        raise AssertionError("the caller has seen the variable")
+    path = None if handover.config is None else Path(handover.config)
+    process = Process(handover)
+    settings = process.placed(load_settings(path, os.environ, handover.text, certificates=True))
     import_structlog()
     import_aiohttp()
     from proxy.app import run as run_house
 
-    return run_house(settings, path)
+    return run_house(settings, path, process)
+
+
+def _handed_over(settings: Settings) -> dict[str, socket]:
+    """Return the sockets that systemd opened; raises ConfigError where the settings do not suit their addresses."""
+    from proxy.core.errors import ConfigError
+    from proxy.core.problems import problem
+    from proxy.settings import contradictions
+    from proxy.sockets import listening_on
+    from proxy.systemd import handed_over
+
+    sockets = handed_over(os.environ, os.getpid())
+    found = contradictions(listening_on(settings, sockets)) if sockets else ()
+    if problems := [problem({}, path, "LISTEN_FDS", what) for path, what in found]:
+        raise ConfigError(problems)
+    return sockets
 
 
 def import_structlog() -> None:

@@ -64,8 +64,7 @@ def put_status(document: Mapping[str, Any]) -> None:
     for sentence in document["because"]:
         out.print(Text(f"! {sentence}", style="red"))
     if document["replicas"]:
-        rows = (_replica(each, document["version"]) for each in document["replicas"])
-        out.print(_table(("replica", "version", "rules from", "build", "started"), rows))
+        out.print(_replicas(document["replicas"], document["version"]))
     out.print(_verdict(document))
 
 
@@ -187,6 +186,16 @@ def _emergency(emergency: Mapping[str, Any]) -> str:
     if side is None:
         return f"`{raw}`, not heeded"
     return side if raw == side else f"{side}, as the key says `{raw}`"
+
+
+def _replicas(replicas: Sequence[Mapping[str, Any]], version: int) -> Table:
+    """Draw the replicas; which of them are processes of one parent is shown where some are."""
+    names: tuple[str, ...] = ("replica", "version", "rules from", "build", "started")
+    rows = [_replica(each, version) for each in replicas]
+    if any(each.get("parent") for each in replicas):
+        names = (*names, "parent")
+        rows = [(*row, each.get("parent") or "") for row, each in zip(rows, replicas, strict=True)]
+    return _table(names, rows)
 
 
 def _replica(each: Mapping[str, Any], version: int) -> _Row:

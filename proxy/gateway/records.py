@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import select
 import sys
 import threading
 import time
@@ -148,10 +149,27 @@ class _Writer:
         while True:
             batch = self._batches.get()
             with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
-                self._out.write(batch)
-                self._out.flush()
+                for piece in pieces(batch):
+                    self._out.write(piece)
+                    self._out.flush()
             if self._batches.empty():
                 self._idle.set()
+
+
+def pieces(batch: str, most: int = select.PIPE_BUF // 2) -> Iterator[str]:
+    """
+    Yield a batch of lines in pieces of whole lines, each no larger than what a pipe takes at once (what comes from
+    a wire has at most two bytes for a character); a line that is longer is a piece of its own.
+
+    Several processes may write to the same pipe: what is larger may be torn by another's lines (POSIX, write()).
+    """
+    begin = 0
+    while len(batch) - begin > most:
+        end = batch.rfind("\n", begin, begin + most) + 1 or batch.find("\n", begin) + 1 or len(batch)
+        yield batch[begin:end]
+        begin = end
+    if begin < len(batch):
+        yield batch[begin:]
 
 
 def _worded(entry: Entry) -> bytes:

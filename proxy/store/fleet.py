@@ -29,12 +29,14 @@ class Heartbeat:
 
     `version` and `epoch` are those of the rules it applies (0 and empty without any), `emergencies` the raw values it
     sees by name, `refusals` why it did not take what the store or a file holds, `lag_s` how old its view of the store
-    is, `breakers` the open ones by `component/side`; `started` and `at` are RFC 3339.
+    is, `breakers` the open ones by `component/side`; `started` and `at` are RFC 3339. `parent` is the same for all
+    processes of one parent, empty for a process without one.
     """
 
     id: str
     host: str = ""
     pid: int = 0
+    parent: str = ""
     build: str = ""
     started: str = ""
     at: str = ""

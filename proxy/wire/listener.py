@@ -15,6 +15,7 @@ from typing import Protocol
 
 from proxy.core.limits import ClientDeadlines, WireLimits
 from proxy.core.messages import RequestHead
+from proxy.wire.acceptor import Acceptor, Share
 from proxy.wire.client import LAST_CALL_S, Client
 from proxy.wire.statuses import STATUS_LINE
 from proxy.wire.tls import PLAIN_HTTP, Secured, TlsFault
@@ -110,14 +111,21 @@ class Listener:
         self.arrivals: set[Arrival] = set()
         self._tls = tls
         self.accepted = 0
-        self._server: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
+        self._share: Share | None = None
         self._empty = asyncio.Event()
 
-    async def start(self, sock: socket.socket) -> int:
-        """Begin to accept on a bound socket; return its port. Raises PortTaken when another listens there by now."""
+    async def start(self, sock: socket.socket, share: Share | None = None) -> int:
+        """
+        Begin to accept on a bound socket; return its port. Raises PortTaken when another listens there by now.
+
+        `share` is what other processes have of the connections, if they accept on the same socket.
+        """
+        self._share = share
         try:
             sock.listen(BACKLOG)  # by ourselves: uvloop keeps quiet when this fails
-            self._server = await asyncio.get_running_loop().create_server(self._greeting(), sock=sock, backlog=BACKLOG)
+            self._acceptor = Acceptor(sock, self._greeting(), self._held, share)
+            await self._acceptor.start(BACKLOG)
         except OSError as exc:
             raise PortTaken(f"cannot listen on {sock.getsockname()}: {exc.strerror or exc}") from exc
         return int(sock.getsockname()[1])
@@ -126,9 +134,15 @@ class Listener:
         tls = self._tls
         return (lambda: Client(self)) if tls is None else (lambda: Arrival(self, tls()).secured)
 
+    def expect(self, arrival: Arrival) -> None:
+        """Count a client whose handshake has begun."""
+        self.arrivals.add(arrival)
+        self._tell_share()
+
     def arrived(self, arrival: Arrival, client: Client, fault: TlsFault | None) -> None:
         """Take a client that has shaken hands, or say farewell to one that could not."""
         self.arrivals.discard(arrival)
+        self._tell_share()
         if fault is None:
             if self.draining:
                 client.shut(LAST_CALL_S)
@@ -145,13 +159,22 @@ class Listener:
         """Take a new connection on the books; False turns it away."""
         self.accepted += 1
         self.clients.add(client)
+        self._tell_share()
         client.trusted = self._house.trusts(client.address)
         return True
 
     def disconnected(self, client: Client) -> None:
         """Take a connection off the books."""
         self.clients.discard(client)
+        self._tell_share()
         self._see_whether_empty()
+
+    def _held(self) -> int:
+        return len(self.clients) + len(self.arrivals)
+
+    def _tell_share(self) -> None:
+        if self._share is not None:
+            self._share.hold(self._held())
 
     def _see_whether_empty(self) -> None:
         if not self.clients and not self.arrivals:
@@ -159,8 +182,8 @@ class Listener:
 
     def stop_accepting(self) -> None:
         """Close the listening sockets; what is connected goes on."""
-        if self._server is not None:
-            self._server.close()
+        if self._acceptor is not None:
+            self._acceptor.stop()
 
     async def drain(self, within_s: float) -> int:
         """
@@ -170,6 +193,8 @@ class Listener:
         """
         self.draining = True
         self.stop_accepting()
+        if self._acceptor is not None:
+            await self._acceptor.settled()
         for client in list(self.clients):
             client.shut(LAST_CALL_S)
         for arrival in self.arrivals:
@@ -202,7 +227,7 @@ class Arrival(Timed):
         self._client = Client(listener)
         self._client.scheme = b"https"
         self.secured = Secured(context, self._client, self._shaken)
-        listener.arrivals.add(self)
+        listener.expect(self)
         listener.wheel.arm(self, listener.deadlines.head_s)
 
     def tell(self, answer: bytes) -> None:

@@ -40,3 +40,25 @@ def test_certificates_are_hidden_from_nobody_but_aiohttp():
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
 
     assert said.stdout.split() == ["True", "/certificates", "False"]
+
+
+def test_a_single_process_imports_nothing_of_what_several_need():
+    code = (
+        "import sys\n"
+        "from proxy.cli.running import import_aiohttp, import_structlog\n"
+        "import_structlog(); import_aiohttp()\n"
+        "import proxy.app\n"
+        "print(*(name for name in sys.modules if name.startswith('proxy.')))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    several = {"supervisor", "generation", "process", "board", "ledger", "admin.gathering", "core.gathering"}
+
+    assert "proxy.app" in said
+    assert not {f"proxy.{name}" for name in several} & set(said)
+
+
+def test_a_parent_has_neither_a_web_server_nor_metrics():
+    code = "import sys, proxy.supervisor; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert not {"aiohttp", "uvloop", "prometheus_client", "redis", "proxy.app"} & set(said)

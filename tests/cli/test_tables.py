@@ -64,3 +64,21 @@ def test_what_steers_a_terminal_is_shown_instead_of_sent(capsys):
     tables.put_findings([{"what": "a\x1b[2J\x9b", "state": "ok", "says": "\x07 \u202eevil\nnext"}])
 
     assert capsys.readouterr().out == "✓ a\\x1b[2J\\x9b: \\x07 \\u202eevil\nnext\n"
+
+
+def status(*parents: str) -> dict[str, object]:
+    replicas = [
+        {"id": f"r{at}", "version": 1, "current": True, "source": "store", "build": "0", "started": "s", "parent": name}
+        for at, name in enumerate(parents)
+    ]
+    return {"version": 0, "components": {}, "because": [], "drifts": [], "replicas": replicas, "degraded": False,
+            "emergencies": {}}  # fmt: skip
+
+
+def test_processes_of_one_parent_are_shown_as_such_and_only_then(capsys):
+    tables.put_status(status("h-1-ab", "h-1-ab", ""))
+    together = capsys.readouterr().out
+    tables.put_status(status("", ""))
+
+    assert "parent" in together and together.count("h-1-ab") == 2
+    assert "parent" not in capsys.readouterr().out

@@ -294,7 +294,7 @@ async def world() -> AsyncIterator[World]:
     loop = asyncio.get_running_loop()
     with small():
         manner = Manner(access_log=False, body_buffer_bytes=LIMITS.body_buffer_bytes)
-        async with running(*COMPONENTS, limits=LIMITS, manner=manner) as rig:
+        async with running(*COMPONENTS, limits=LIMITS, manner=manner, send_buffer_bytes=BUFFER_BYTES) as rig:
             made = World(rig, {})
             servers = []
             for side in Side:
@@ -302,8 +302,6 @@ async def world() -> AsyncIterator[World]:
                 server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
                 servers.append(server)
                 made.ports[side] = server.sockets[0].getsockname()[1]
-            listening = rig.listener._server.sockets[0]  # type: ignore[union-attr]
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
             loop.set_exception_handler(lambda _, context: made.faults.append(_told(context)))
             try:
                 yield made

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import json
 import os
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from proxy.core.plan import CALM, plan
 from proxy.core.rules import Side
-from proxy.gateway.records import GONE, LINES_KEPT, SAMPLE_WINDOW, Entry, Records
+from proxy.gateway.records import GONE, LINES_KEPT, SAMPLE_WINDOW, Entry, Records, pieces
 from tests.core.planning import component, head, table
 from tests.waiting import until
 
@@ -147,3 +151,32 @@ async def test_a_reader_of_the_log_that_stops_stops_nobody_else():
 
         records.flush(within_s=0.0)
         await until(lambda: pipe.read(1 << 20) is None and records._writer.is_idle)
+
+
+@given(st.lists(st.text("ab", max_size=30), max_size=20), st.integers(1, 40))
+def test_lines_are_written_in_pieces_of_whole_lines(lines, most):
+    batch = "".join(f"{line}\n" for line in lines)
+    found = list(pieces(batch, most))
+
+    assert "".join(found) == batch
+    assert all(piece.endswith("\n") for piece in found)
+    assert all(len(piece) <= most or piece.count("\n") == 1 for piece in found)
+    assert all(len(one) + len(next_one.partition("\n")[0]) + 1 > most for one, next_one in itertools.pairwise(found))
+
+
+async def test_lines_of_several_processes_are_not_torn_in_a_pipe():
+    read, write = os.pipe()
+    first, second = Records(access_log=True), Records(access_log=True)
+    tasks = []
+    for records in (first, second):
+        for number in range(400):
+            records.add(entry(path=b"/api/users/%d" % number + b"x" * 300))
+        tasks.append(asyncio.ensure_future(records.write_lines(os.fdopen(os.dup(write), "w"))))
+    os.close(write)
+    got = b""
+    with os.fdopen(read, "rb") as pipe:
+        while got.count(b"\n") < 800:
+            got += await asyncio.to_thread(pipe.read1, 1 << 16)
+    for task in tasks:
+        task.cancel()
+    assert len([json.loads(line) for line in got.splitlines()]) == 800

@@ -15,6 +15,7 @@ FULL = Heartbeat(
     id="r1",
     host="h",
     pid=7,
+    parent="h-6-abcd",
     build="0.1.0",
     started="s",
     at="t",
