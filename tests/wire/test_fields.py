@@ -11,8 +11,11 @@ from proxy.core.messages import pairs_of
 from proxy.wire.fields import (
     MEMO_LINE_BYTES,
     MEMO_LINES,
+    OWN_LINE_BYTES,
+    OWN_LINES,
     REQUEST_FIELDS,
     BadField,
+    Field,
     FieldReader,
     body_length,
 )
@@ -34,7 +37,7 @@ from tests.wire import grammar
 )
 def test_a_field_as_it_is_written_again(line, name, value):
     for _ in range(2):
-        assert FieldReader(meaning_in_answer).read(line).line == name + b": " + value + b"\r\n"
+        assert FieldReader(meaning_in_answer).read(line, {}).line == name + b": " + value + b"\r\n"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +52,7 @@ def test_what_is_no_field(line):
     reader = FieldReader(meaning_in_request)
     for _ in range(2):
         with pytest.raises(BadField):
-            reader.read(line)
+            reader.read(line, {})
     assert reader.known(line) is None and reader.plain(line) is None
 
 
@@ -60,7 +63,7 @@ def test_a_field_is_what_the_grammar_says_and_nothing_else(line):
         return
     other = grammar.read(b"GET / HTTP/1.1\r\n" + line + b"\r\n\r\n")
     try:
-        again = FieldReader(meaning_in_request).read(line).line
+        again = FieldReader(meaning_in_request).read(line, {}).line
     except BadField:
         assert other is None
     else:
@@ -68,7 +71,8 @@ def test_a_field_is_what_the_grammar_says_and_nothing_else(line):
 
 
 def test_what_the_wire_asks_of_its_own_fields():
-    read = FieldReader(meaning_in_request).read
+    def read(line: bytes) -> Field:
+        return FieldReader(meaning_in_request).read(line, {})
 
     host, bad_host = read(b"Host: a:80"), read(b"host: a/b")
     assert (host.meaning, host.is_good, bad_host.is_good) == (HOST, True, False)
@@ -101,25 +105,37 @@ def test_a_line_is_understood_once_unless_it_is_long_or_a_secret():
         (b"Authorization: Bearer x", False),
         (b"X-Banyan-Force: modern;secret", False),
     ):
-        field = reader.read(line)
+        own: dict[bytes, Field] = {}
+        field = reader.read(line, own)
         assert ((reader.plain(line) or reader.known(line)) in (field, field.line)) is kept
+        assert own == ({} if kept else {line: field})
+
+
+def test_what_is_kept_for_one_connection_is_little():
+    reader, own = FieldReader(meaning_in_request), {}
+    reader.read_all([b"Cookie: " + b"y" * OWN_LINE_BYTES, b"X-Banyan-Force: " + b"y" * 4_000], own)
+    assert own == {}
+    for n in range(10):
+        lines = [b"Authorization: %d" % n, b"Cookie: session=%d" % n]
+        assert reader.read_all(lines, own) == reader.read_all(lines, own) == reader.read_all(lines, {})
+        assert 1 <= len(own) <= OWN_LINES
 
 
 def test_lines_and_names_that_a_peer_invents_never_fill_the_memory_nor_keep_others_out():
     reader = FieldReader(meaning_in_request)
     for n in range(2 * MEMO_LINES + 10):
-        reader.read(b"X-Invented-%d: %d" % (n, n))
-    reader.read(b"X-" + b"y" * 16_000 + b": z")
+        reader.read(b"X-Invented-%d: %d" % (n, n), {})
+    reader.read(b"X-" + b"y" * 16_000 + b": z", {})
 
     for n in range(2 * MEMO_LINES + 10):
-        reader.read(b"X_Invented: %d" % n)
+        reader.read(b"X_Invented: %d" % n, {})
 
     assert max(map(len, (reader._plain, reader._memo, reader._names))) <= MEMO_LINES
     assert max(map(len, reader._names)) <= MEMO_LINE_BYTES
-    late = reader.read(b"X-Late: 1")
+    late = reader.read(b"X-Late: 1", {})
     assert reader.plain(b"X-Late: 1") == late.line
     assert late.meaning == PLAIN
 
 
 def test_the_memo_of_requests_and_that_of_answers_are_apart():
-    assert REQUEST_FIELDS.read(b"X_Odd: 1").meaning != FieldReader(meaning_in_answer).read(b"X_Odd: 1").meaning
+    assert REQUEST_FIELDS.read(b"X_Odd: 1", {}).meaning != FieldReader(meaning_in_answer).read(b"X_Odd: 1", {}).meaning
