@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.bench import banyan
+from tests.bench.chart import svg
 from tests.bench.figures import Figures, document, verdicts
 from tests.bench.jobs import JOBS, Bench
 from tests.bench.machine import describe
@@ -34,7 +35,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3, help="of load for each figure of a round")
     parser.add_argument("--instead", metavar="COMMAND", help="measure this in Banyan's place; {port} {legacy} {modern}")
-    parser.add_argument("--out", type=Path, default=OUT, help="folder for the JSON file")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder for the figures (JSON) and the chart (SVG)")
     args = parser.parse_args(words)
     for name in args.job:
         if name not in JOBS:
@@ -84,8 +85,9 @@ def measure(site: Site, args: argparse.Namespace) -> int:
     path = args.out / time.strftime("%Y%m%d-%H%M%S.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document(bench.figures, judged, machine), indent=1, ensure_ascii=False) + "\n")
+    path.with_suffix(".svg").write_text(svg(bench.figures, machine))
     print("\n" + text(bench.figures, judged, machine))
-    say(f"\nwritten to {path}")
+    say(f"\nwritten to {path}, drawn in {path.with_suffix('.svg')}")
     return 0 if all(verdict.holds for verdict in judged) and not bench.figures.failed.get(banyan.NAME) else 1
 
 

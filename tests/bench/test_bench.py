@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import xml.etree.ElementTree as xml
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.bench.banyan import COMPONENTS, Gateway
+from tests.bench.chart import LEFT, svg
 from tests.bench.figures import LIMITS, Figures, Limit, Outcome, document, verdicts
 from tests.bench.jobs import JOBS, MANY_ROUTES
 from tests.bench.load import BROWSER, LARGE, PLAIN, is_complete, script
@@ -44,6 +46,22 @@ def test_the_ratio_is_the_median_over_rounds_not_the_ratio_of_medians():
     (verdict,) = verdicts(figures([20.0, 80.0, 22.0], [20.0, 80.0, 20.0]), [PEER])
 
     assert verdict.value == 1.0
+
+
+def test_the_chart_has_a_bar_for_each_proxy_in_proportion_and_the_limit():
+    found = figures([30.0, 31.0, 29.0], [20.0])
+    found.add("start to ready", "s", "banyan", 0.5)  # which no peer has: not drawn
+
+    drawn = xml.fromstring(svg(found, {"versions": {PEER: "1.0"}, "when": "today <&"}))
+
+    shapes = [each for each in drawn if each.tag.endswith("rect")][1:]
+    ours, theirs = (float(each.attrib["width"]) for each in shapes)
+    assert ours / theirs == pytest.approx(1.5, rel=0.01)
+    dashed = [each for each in drawn if "stroke-dasharray" in each.attrib]
+    assert [float(each.attrib["x1"]) for each in dashed] == [pytest.approx(LEFT + theirs * 1.75, rel=0.01)]
+    words = " ".join(each.text or "" for each in drawn)
+    assert all(word in words for word in ("nginx 1.0", "30", "today <&"))
+    assert "start" not in words
 
 
 def test_a_limit_whose_peer_is_missing_does_not_hold():
