@@ -21,7 +21,7 @@ from proxy.wire.statuses import STATUS_LINE
 from proxy.wire.tls import PLAIN_HTTP, Secured, TlsFault
 from proxy.wire.wheel import Timed, Wheel, ticks_of
 
-BACKLOG = 1024
+BACKLOG = 4096
 GONE_S = 1.0  # most that exchanges get to hear that their clients were cut
 
 
