@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -71,18 +72,19 @@ async def test_the_connection_that_has_been_idle_the_longest_gives_way(limits, t
 
 @pytest.mark.parametrize("limits", [TWO, TWO_EACH])
 async def test_when_none_is_idle_the_newcomer_is_closed_without_a_byte(limits):
-    async with door(None, limits) as opened:
-        busy, partial = await opened.connect(), await opened.connect()
+    async with door(at_once, limits) as opened:
+        busy, partial = await served(opened), await served(opened)
+        opened.lodge.on_open = None
         await busy.send(GET)
         await partial.send(GET[:20])
-        await until(lambda: opened.guests and any(each._partial for each in opened.listener.clients))
+        await until(lambda: len(opened.guests) == 3 and any(each._partial for each in opened.listener.clients))
 
         assert await is_turned_away(opened)
-        opened.guests[0].answer()
+        opened.guests[2].answer()
         assert (await busy.answer()).status == 200
         await partial.send(GET[20:])
-        await until(lambda: len(opened.guests) == 2)
-        opened.guests[1].answer()
+        await until(lambda: len(opened.guests) == 4)
+        opened.guests[3].answer()
         assert (await partial.answer()).status == 200
         assert opened.lodge.crowds == [(CONNECTIONS if limits is TWO else PER_ADDRESS, True)]
         for client in (busy, partial):
@@ -110,6 +112,40 @@ async def test_one_whose_next_request_is_there_and_only_unread_does_not_give_way
         assert not guests.admit(next(iter(opened.listener.clients)), 1)  # no turn of the loop since: it is not read
         assert (await client.answer()).status == 200
         client.close()
+
+
+async def test_one_that_has_not_taken_its_answer_yet_does_not_give_way():
+    body = b"x" * 250_000  # less than what would block it
+    async with door(lambda guest: guest.answer(body), WireLimits(connections=1)) as opened:
+        client = await opened.connect()
+        await until(lambda: opened.listener.clients)
+        opened.client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await client.send(GET)
+        await until(lambda: opened.guests)
+        assert opened.client.is_idle() and opened.client.transport.get_write_buffer_size()
+
+        assert await is_turned_away(opened)
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert (await client.answer()).body == body
+        client.close()
+
+
+async def test_one_that_was_found_idle_and_was_used_since_is_not_the_next_to_go():
+    async with door(at_once, WireLimits(connections=3)) as opened:
+        first, second, third = [await served(opened) for _ in range(3)]
+        fourth = await served(opened)
+        assert await first.rest() == b""
+        await second.send(GET)
+        await second.answer()
+        opened.pass_s(1)
+        fifth = await served(opened)
+
+        assert await third.rest() == b""
+        for client in (second, fourth, fifth):
+            await client.send(GET)
+            assert (await client.answer()).status == 200
+            client.close()
 
 
 async def test_a_burst_of_newcomers_takes_one_place_each():
