@@ -49,7 +49,7 @@ class Guests:
         self._tell = tell
         self._oldest: list[tuple[int, Client]] = []  # found idle at the last look, with their deadlines; oldest last
         self._looked_tick = 0
-        self._looks_left = 0
+        self._looks_left = {CONNECTIONS: 0, PER_ADDRESS: 0}  # apart: one address must not use up those of all
         self._home: dict[Client, bytes] = {}  # only while there is a limit for each address
         self._at: dict[bytes, set[Client]] = {}
 
@@ -60,7 +60,7 @@ class Guests:
             home = home_of(client.address)
             here = self._at.get(home, ())
             if len(here) >= self._most_of_one:
-                made_room = self._let_one_go(PER_ADDRESS, nsmallest(FOUND, self._idle_of(here), key=_AGE))
+                made_room = self._let_one_go(PER_ADDRESS, nsmallest(FOUND, self._idle_of(here, PER_ADDRESS), key=_AGE))
                 if not made_room:
                     return False
             self._home[client] = home
@@ -83,7 +83,7 @@ class Guests:
         """Let the client go that has been idle the longest; False if there is none."""
         if self._go_first():
             return True
-        idle = nsmallest(FOUND, self._idle_of(self._clients), key=_AGE)
+        idle = nsmallest(FOUND, self._idle_of(self._clients, CONNECTIONS), key=_AGE)
         self._oldest = [(client.due, client) for client in reversed(idle)]
         if self._go_first():
             return True
@@ -105,14 +105,15 @@ class Guests:
         self._tell(key, not gone)
         return gone
 
-    def _idle_of(self, clients: Collection[Client]) -> list[Client]:
-        """Return those that are between two requests; none when enough were looked at in this tick."""
+    def _idle_of(self, clients: Collection[Client], key: str) -> list[Client]:
+        """Return those that are between two requests; none when enough were looked at for this limit in this tick."""
+        left = self._looks_left
         if self._looked_tick != self._wheel.tick:
             self._looked_tick = self._wheel.tick
-            self._looks_left = LOOKED_AT_A_TICK
-        if self._looks_left <= 0:
+            left[CONNECTIONS] = left[PER_ADDRESS] = LOOKED_AT_A_TICK
+        if left[key] <= 0:
             return []
-        self._looks_left -= len(clients)
+        left[key] -= len(clients)
         return [client for client in clients if client.is_idle()]
 
     def _let_go(self, client: Client) -> bool:
