@@ -36,6 +36,7 @@ from proxy.core.errors import StoreError
 from proxy.core.limits import ClientDeadlines, WireLimits
 from proxy.core.rules import Side
 from proxy.core.table import compile_table
+from proxy.descriptors import fitting, needed, raise_limit
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.outgoing import Manner, SideManner
 from proxy.logs import start_logging
@@ -82,6 +83,7 @@ def run(settings: Settings, config_path: Path | None, process: Process | None = 
     if process is not None:
         structlog.contextvars.bind_contextvars(process=process.name)
     log.info("starting", config=str(config_path) if config_path else None, build=build())
+    settings = _within_descriptors(settings, log)
     try:
         return uvloop.run(_serve(settings, log, process))
     except PortTaken as exc:
@@ -93,6 +95,20 @@ def run(settings: Settings, config_path: Path | None, process: Process | None = 
     finally:
         if process is not None:
             process.close()
+
+
+def _within_descriptors(settings: Settings, log: FilteringBoundLogger) -> Settings:
+    """Return the settings with as many clients as this process has descriptors for; say so if that is fewer."""
+    descriptors = raise_limit()
+    fit = fitting(settings, descriptors)
+    if descriptors < needed(settings):
+        log.warning(
+            "few_descriptors",
+            why=f"`limits.connections` and those of the sides need {needed(settings)}; raise `ulimit -Hn`",
+            descriptors=descriptors,
+            connections=fit.limits.connections,
+        )
+    return fit
 
 
 def build() -> str:

@@ -45,6 +45,14 @@ ALARM_EVERY_S = 60.0
 ALARMS = {
     "write_to_readonly": "a write came to a readonly component; it went to legacy",
     "underscore_field": "a header field with `_` in its name was dropped",
+    "reroute_field": "X-Original-URL or X-Rewrite-URL of a client was dropped: a side might serve what it names",
+    "connections": "`limits.connections` is reached and none is idle: clients are turned away",
+    "connections_idle": "`limits.connections` is reached: idle connections give way",
+    "connections_per_address": "`limits.connections_per_address` is reached and none is idle: clients are turned away",
+    "connections_per_address_idle": "`limits.connections_per_address` is reached: idle connections give way",
+    "legacy_pool_full": "`sides.legacy.limits.connections` is reached: legacy was not asked",
+    "modern_pool_full": "`sides.modern.limits.connections` is reached: modern was not asked",
+    "no_descriptors": "no descriptor was free for a connection: raise `ulimit -n`, or lower `limits.connections`",
 }
 
 

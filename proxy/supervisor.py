@@ -24,6 +24,7 @@ from proxy.addresses import EMBEDDED
 from proxy.background import Background
 from proxy.config import Config, read_config, text_of
 from proxy.core.errors import ConfigError, StoreError
+from proxy.descriptors import raise_limit
 from proxy.generation import Estate, Generation
 from proxy.ledger import Ledger
 from proxy.logs import start_logging
@@ -47,6 +48,7 @@ def supervise(config: Config, sockets: Mapping[str, socket.socket]) -> int:
     taken port, 4 and 5 when processes cannot start for what is in the settings or for want of the embedded store.
     """
     log = start_logging()
+    raise_limit()  # for those that it starts, too
     try:
         listening = _listening(config.settings, sockets)
         return asyncio.run(Supervisor(config, listening, log, Notifier(os.environ)).run())

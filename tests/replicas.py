@@ -44,6 +44,7 @@ class Replica:
         (self.folder / "rules").mkdir()
         self.process: asyncio.subprocess.Process | None = None
         self.port = self.probes = self.admin = 0
+        self.prefix: tuple[str, ...] = ()  # of the command: `prlimit …`
 
     def rules(self, *components: Mapping[str, Any]) -> None:
         """Write rule files."""
@@ -66,7 +67,7 @@ class Replica:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.settings))
         with (self.folder / "log").open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", "from proxy.cli import main; raise SystemExit(main())", "run",
+                *self.prefix, sys.executable, "-c", "from proxy.cli import main; raise SystemExit(main())", "run",
                 cwd=self.folder, stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL,
             )  # fmt: skip
         if ready:

@@ -29,6 +29,7 @@ FLOORS = {
     "rulewriting": 1,
     "yamlfile": 1,
     "background": 1,
+    "descriptors": 1,
     "board": 1,
     "ledger": 1,
     "logs": 1,

@@ -91,6 +91,11 @@ class Failure(StrEnum):
     RESET = "reset"  # closed or reset before the answer was complete, or bytes that are no HTTP answer
 
 
+# Kinds of an UpstreamError that are our own shortage (RFC 9209 section 2.3)
+POOL_FULL = "connection_limit_reached"
+OUT_OF_DESCRIPTORS = "proxy_internal_error"
+
+
 class UpstreamError(GatewayError):
     """
     A side gave no usable answer.
@@ -98,6 +103,7 @@ class UpstreamError(GatewayError):
     Anything but `Sent.NONE` forbids repeating a write (RFC 9110 section 9.2.2). `stale` says that a pooled
     connection was closed by the peer before any byte of an answer came: a read may be sent once more on a fresh one.
     `kind` is the proxy error type of RFC 9209 section 2.3 where it says more than the failure does, else empty.
+    `is_ours`: it is we who have no further connection to give; nothing of it says anything about the side.
     """
 
     def __init__(
@@ -110,3 +116,4 @@ class UpstreamError(GatewayError):
         self.detail = detail
         self.stale = stale
         self.kind = kind
+        self.is_ours = kind in (POOL_FULL, OUT_OF_DESCRIPTORS)

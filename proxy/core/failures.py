@@ -70,6 +70,8 @@ def after_answer(
     return STATUS if fallback and fails else ""
 
 
-def status_of(failure: Failure) -> int:
-    """Return the status that tells a client of a failure (RFC 9110 sections 15.6.3 and 15.6.5)."""
-    return 504 if failure is Failure.TIMEOUT else 502
+def status_of(error: UpstreamError) -> int:
+    """Return the status that tells a client of a failure (RFC 9110 sections 15.6.3 to 15.6.5)."""
+    if error.is_ours:
+        return 503
+    return 504 if error.failure is Failure.TIMEOUT else 502

@@ -23,6 +23,7 @@ UPGRADE = -7
 EXPECT = -8
 FORCE = -9
 FORWARDED = -10  # X-Forwarded-*, Forwarded, Client-Cert, X-Request-Id: believed from trusted peers only
+REROUTE = -11  # another target than the request line's, which frameworks serve instead: likewise, and counted
 
 _HOP = (b"keep-alive", b"te", b"trailer", b"http2-settings")
 _REQUEST: dict[bytes, int] = {
@@ -43,6 +44,8 @@ _REQUEST: dict[bytes, int] = {
     b"x-request-id": FORWARDED,
     b"client-cert": FORWARDED,  # RFC 9440 section 2.4: whoever ends TLS for us may say it, and nobody else
     b"client-cert-chain": FORWARDED,
+    b"x-original-url": REROUTE,  # Symfony, Laminas, IIS serve it, and the rules were asked about another path
+    b"x-rewrite-url": REROUTE,
     b"via": Saw.VIA,
     b"if-match": Saw.VALIDATOR,
     b"if-none-match": Saw.VALIDATOR,

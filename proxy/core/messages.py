@@ -21,6 +21,7 @@ class Saw:
     RANGE = 4
     FORCE = 8  # X-Banyan-Force, kept in `RequestHead.force`, never forwarded
     FORWARDED = 16  # X-Forwarded-*, Forwarded or X-Request-Id sent by the client, kept in `RequestHead.forwarded`
+    REROUTE = 32  # X-Original-URL, X-Rewrite-URL: kept in `RequestHead.forwarded`, too
     ODD = 64  # a name with `_`, dropped
     VIA = 128
 

@@ -252,7 +252,10 @@ class Exchange:
     def failed(self, line: Line | None, error: UpstreamError) -> None:
         """The side gave no usable answer."""
         self._line = None
-        self._judge(perf_counter(), TRANSPORT)
+        if error.is_ours:
+            self._gateway.ran_short(self._leg.side, error)
+        else:
+            self._judge(perf_counter(), TRANSPORT)
         if self._gone:
             self._record(GONE)
             return
@@ -270,19 +273,19 @@ class Exchange:
             self._tried_s = perf_counter()
             self._send(fresh=True)
         elif following is Next.OTHER:
-            self._stand_in(error.failure.value)
+            self._stand_in(error.failure.value, error.is_ours)
         elif following is Next.ABORT:
             self._client.abort()
             self._record(500)
         else:
             self._give_up(error)
 
-    def _stand_in(self, reason: str) -> None:
+    def _stand_in(self, reason: str, is_ours: bool = False) -> None:
         raise AssertionError("only a read may be answered by another side")
 
     def _give_up(self, error: UpstreamError) -> None:
         side = self._leg.side.value
-        status = status_of(error.failure)
+        status = status_of(error)
         self._problem(status, f"{side}: {error.detail}", error.kind or PROXY_STATUS_ERROR[error.failure])
 
     def _problem(self, status: int, why: str, error: str) -> None:

@@ -11,6 +11,7 @@ import hmac
 from collections.abc import Callable, Mapping
 
 from proxy.core.decision import Plan
+from proxy.core.errors import POOL_FULL, UpstreamError
 from proxy.core.failures import MISSING
 from proxy.core.headers import is_host, loops
 from proxy.core.messages import CRLF, RequestHead, Saw, value_of, values_of
@@ -89,6 +90,8 @@ class Gateway:
                 return None
             if not client.trusted:
                 request.forwarded = b""  # nobody may believe it
+                if request.saw & Saw.REROUTE:
+                    self.records.alarms.add(("", "reroute_field"))
             if request.saw & Saw.ODD:
                 self.records.alarms.add(("", "underscore_field"))
             if request.method == b"OPTIONS" and not self._forwards(request, client):
@@ -120,6 +123,16 @@ class Gateway:
         fields, body = problem(status, why, self.manner.via_name)
         return fields + ALLOWED if status == 405 else fields, body
 
+    def trusts(self, address: bytes) -> bool:
+        """Say whether a connection's peer is a trusted proxy."""
+        return bool(self.manner.trusted) and is_trusted(address, self.manner.trusted)
+
+    def crowded(self, key: str, turned_away: bool) -> None:
+        """Count a client for whom there was no room, and let it be told."""
+        self.records.alarms.add(("", key if turned_away else f"{key}_idle"))
+        if turned_away:
+            self.records.refused.add(key)
+
     # What exchanges call
 
     def leg(self, decided: Plan) -> Leg:
@@ -136,12 +149,16 @@ class Gateway:
             leg = self._other_legs[decided] = self._new_leg(decided, decided.side.other)
         return leg
 
-    def fell_back(self, decided: Plan, failed: Side, reason: str) -> None:
+    def fell_back(self, decided: Plan, failed: Side, reason: str, is_ours: bool) -> None:
         """Count a read that is sent to the other side; a spent budget opens the breaker of the side that failed."""
         component = decided.component or "unclaimed"
         self.records.fallbacks.add((component, reason))
-        if reason != MISSING:
+        if reason != MISSING and not is_ours:
             self.breakers.spend(decided.component, failed, self.records.spent)
+
+    def ran_short(self, side: Side, error: UpstreamError) -> None:
+        """Count a request for which we had no connection to give; no side is to blame."""
+        self.records.alarms.add(("", f"{side}_pool_full" if error.kind == POOL_FULL else "no_descriptors"))
 
     def plan_again(self, request: RequestHead, entity: bytes) -> Planned:
         """Plan anew a request whose entity stood in its body."""
@@ -221,7 +238,3 @@ class Gateway:
         if self.manner.expose:
             fields += b"x-banyan-plan: %b\r\n" % decided.label
         client.answer(refusal.status, b"", fields, len(body), [body], True, request.method == b"HEAD")
-
-    def trusts(self, address: bytes) -> bool:
-        """Say whether a connection's peer is a trusted proxy."""
-        return bool(self.manner.trusted) and is_trusted(address, self.manner.trusted)

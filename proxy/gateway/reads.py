@@ -140,7 +140,7 @@ class Read(Exchange):
             self._first = (head, held, self._leg)
         self._stand_in(reason)
 
-    def _stand_in(self, reason: str) -> None:
+    def _stand_in(self, reason: str, is_ours: bool = False) -> None:
         """Ask the other side instead: visible to the client, in the log and in the counters."""
         gateway = self._gateway
         failed = self._leg.side
@@ -148,7 +148,7 @@ class Read(Exchange):
         self._again = False
         self._leg = gateway.other_leg(self._plan)
         self._tried_s = perf_counter()
-        gateway.fell_back(self._plan, failed, reason)
+        gateway.fell_back(self._plan, failed, reason, is_ours)
         detail = f"{failed.value} was planned and failed: {reason}"
         self._added_late = b"proxy-status: %b\r\n" % proxy_status(
             gateway.manner.via_name, "", detail, next_hop=self._leg.side.value

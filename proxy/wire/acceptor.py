@@ -9,6 +9,7 @@ turn, and none while it is clearly ahead of the others; then one has 17 or 18. K
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,8 @@ MOST_WAITING = 4096  # connections taken in one go before the socket is closed
 A_TURN = 4  # connections taken before the ones that stand have their turn
 AFTER_PAUSE = 2
 PAUSE_S = 0.001  # who is ahead leaves what waits to the others for so long, then takes some of it all the same
+SHORT_S = 0.1  # who has no descriptor left tries again after so long: until then it would be woken for nothing
+_SHORT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 class Share(Protocol):
@@ -34,8 +37,8 @@ class Acceptor:
     """
     Takes connections from `sock`, which listens, and makes a protocol for each.
 
-    `share` is None for a process that is alone: then the event loop accepts as it always does. `held` says how many
-    connections this process has on its books.
+    `share` is None for a process that is alone: then the event loop accepts as it always does, and without a free
+    descriptor closes what waits. `held` says how many connections this process has on its books.
     """
 
     def __init__(
@@ -76,27 +79,34 @@ class Acceptor:
     def _ready(self) -> None:
         assert self._share is not None
         room = self._share.room(self._held() + len(self._coming))  # some of these are on the books by now: so be it
-        if room > 0:
-            self._take(min(room, A_TURN))
-        else:
-            self._loop.remove_reader(self._sock.fileno())
-            self._pause = self._loop.call_later(PAUSE_S, self._go_on)
+        if room <= 0:
+            self._wait(PAUSE_S)
+        elif not self._take(min(room, A_TURN)):
+            self._wait(SHORT_S)
+
+    def _wait(self, for_s: float) -> None:
+        self._loop.remove_reader(self._sock.fileno())
+        self._pause = self._loop.call_later(for_s, self._go_on)
 
     def _go_on(self) -> None:
         """Whoever was to take what waits may be busy, or hang: nobody is to wait for that."""
         self._pause = None
-        self._take(AFTER_PAUSE)
-        self._loop.add_reader(self._sock.fileno(), self._ready)
+        if self._take(AFTER_PAUSE):
+            self._loop.add_reader(self._sock.fileno(), self._ready)
+        else:
+            self._wait(SHORT_S)
 
-    def _take(self, most: int) -> None:
+    def _take(self, most: int) -> bool:
+        """Take what waits, up to `most`; False if we have no descriptor left for it: others may."""
         for _ in range(most):
             try:
                 connection, _ = self._sock.accept()
-            except OSError:  # nothing waits: another process was faster, or the client has left
-                return
+            except OSError as exc:  # nothing waits: another process was faster, or the client has left
+                return exc.errno not in _SHORT
             task = self._loop.create_task(self._adopt(connection))
             self._coming.add(task)
             task.add_done_callback(self._coming.discard)
+        return True
 
     async def _adopt(self, connection: socket.socket) -> None:
         connection.setblocking(False)

@@ -345,6 +345,11 @@ class Client(asyncio.Protocol, Paced):
         if transport.can_write_eof():
             transport.write_eof()
 
+    def is_idle(self) -> bool:
+        """Say whether this is a kept connection with nothing under way, which may be closed at any time."""
+        busy = self._partial or self._pending or self._eof or self._lingering or self._closing or self.blocked
+        return self._ended and not busy and not self.transport.is_closing()
+
     def shut(self, within_s: float) -> None:
         """Close `within_s` if nothing is under way; otherwise the answer under way will be the last."""
         if self._exchange is None and not self._lingering:

@@ -18,6 +18,7 @@ from proxy.core.headers import (
     LENGTH,
     NEVER_BY_CONNECTION,
     ODD,
+    REROUTE,
     TRANSFER,
     UPGRADE,
     is_host,
@@ -239,6 +240,9 @@ def _for_us(request: RequestHead, field: Field) -> None:
     elif meaning == FORCE:
         request.force = value
         request.saw |= Saw.FORCE
+    elif meaning == REROUTE:
+        request.forwarded += field.line
+        request.saw |= Saw.REROUTE
     elif meaning == ODD:
         request.saw |= Saw.ODD
 

@@ -17,6 +17,7 @@ from proxy.core.limits import ClientDeadlines, WireLimits
 from proxy.core.messages import RequestHead
 from proxy.wire.acceptor import Acceptor, Share
 from proxy.wire.client import LAST_CALL_S, Client
+from proxy.wire.guests import Guests
 from proxy.wire.statuses import STATUS_LINE
 from proxy.wire.tls import PLAIN_HTTP, Secured, TlsFault
 from proxy.wire.wheel import Timed, Wheel, ticks_of
@@ -62,6 +63,9 @@ class House(Protocol):
 
     def trusts(self, address: bytes) -> bool:
         """Say whether a peer is believed about whom it serves."""
+
+    def crowded(self, key: str, turned_away: bool) -> None:
+        """Take note that there was no room for a client: it was turned away, or an idle one gave way."""
 
 
 class PortTaken(Exception):
@@ -110,6 +114,7 @@ class Listener:
         self.clients: set[Client] = set()
         self.arrivals: set[Arrival] = set()
         self._tls = tls
+        self._guests = Guests(self.clients, limits, wheel, house.crowded)
         self.accepted = 0
         self._acceptor: Acceptor | None = None
         self._share: Share | None = None
@@ -147,6 +152,7 @@ class Listener:
             if self.draining:
                 client.shut(LAST_CALL_S)
             return
+        self._guests.leave(client)
         if fault.key:
             fields, body = self._house.refusal(400, f"{fault}; this port speaks HTTPS", fault.key, client)
             if fault.key == PLAIN_HTTP:
@@ -158,14 +164,21 @@ class Listener:
     def connected(self, client: Client) -> bool:
         """Take a new connection on the books; False turns it away."""
         self.accepted += 1
+        if self._tls is None and not self.admits(client, len(self.clients)):
+            return False
         self.clients.add(client)
         self._tell_share()
-        client.trusted = self._house.trusts(client.address)
         return True
+
+    def admits(self, client: Client, others: int) -> bool:
+        """Say whether there is room for a client besides `others`; asked once, before a handshake."""
+        client.trusted = self._house.trusts(client.address)
+        return self._guests.admit(client, others)
 
     def disconnected(self, client: Client) -> None:
         """Take a connection off the books."""
         self.clients.discard(client)
+        self._guests.leave(client)
         self._tell_share()
         self._see_whether_empty()
 
@@ -226,9 +239,16 @@ class Arrival(Timed):
         self._listener = listener
         self._client = Client(listener)
         self._client.scheme = b"https"
-        self.secured = Secured(context, self._client, self._shaken)
+        self.secured = Knocking(context, self._client, self._shaken, self)
         listener.expect(self)
         listener.wheel.arm(self, listener.deadlines.head_s)
+
+    def is_admitted(self, transport: asyncio.BaseTransport) -> bool:
+        """Say whether there is room; shaking hands costs more than being asked."""
+        peer = transport.get_extra_info("peername")
+        self._client.address = peer[0].encode() if peer else b""
+        listener = self._listener
+        return listener.admits(self._client, len(listener.clients) + len(listener.arrivals) - 1)
 
     def tell(self, answer: bytes) -> None:
         """Answer in plain, before the connection is closed, a client that speaks plain HTTP."""
@@ -241,3 +261,26 @@ class Arrival(Timed):
     def _shaken(self, fault: TlsFault | None) -> None:
         self.due = 0
         self._listener.arrived(self, self._client, fault)
+
+
+class Knocking(Secured):
+    """The server's end of a connection, which nobody has let in yet."""
+
+    __slots__ = ("_arrival",)
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        above: Client,
+        shaken: Callable[[TlsFault | None], None],
+        arrival: Arrival,
+    ) -> None:
+        super().__init__(context, above, shaken)
+        self._arrival: Arrival | None = arrival
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake, if there is room."""
+        arrival, self._arrival = self._arrival, None  # it goes with the handshake
+        if arrival is not None and not arrival.is_admitted(transport):
+            self.give_up(TlsFault("there is no room", key=""))
+        super().connection_made(transport)

@@ -7,9 +7,12 @@ The connections to one address: taken most recently used first, opened when ther
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import socket
 from contextlib import suppress
 
-from proxy.core.errors import Failure, Sent, UpstreamError
+from proxy.core.errors import OUT_OF_DESCRIPTORS, POOL_FULL, Failure, Sent, UpstreamError
 from proxy.core.limits import WireLimits
 from proxy.wire.tls import TlsFault, Trust, dialled
 from proxy.wire.upstream import Line, Receiver, Upstream
@@ -18,6 +21,8 @@ from proxy.wire.wheel import TICK_S, Timed, Wheel, ticks_of
 IDLE_S = 30.0  # an idle connection is closed after this, before most servers close theirs
 IDLE_TICKS = ticks_of(IDLE_S)
 JUST_USED_S = 1.0  # a write takes an idle connection only if it was in use this recently (RFC 9110 section 9.2.2)
+
+_SHORT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))  # of our own means, not of the side's
 
 
 class Waits:
@@ -155,7 +160,7 @@ class Opening(Timed):
         loop = asyncio.get_running_loop()
         if pool.is_full():
             self._task = None
-            loop.call_soon(self._fail, "the pool is full")
+            loop.call_soon(self._fail, "the pool is full", POOL_FULL)
             return
         self._task = loop.create_task(self._open())
         pool.wheel.arm(self, waits.connect_s)
@@ -224,7 +229,8 @@ class Opening(Timed):
             self._fail(f"no TLS connection: {exc}", exc.error)
             return
         except (OSError, UnicodeError) as exc:  # the latter for what cannot be a name at all
-            self._fail(f"no connection: {getattr(exc, 'strerror', None) or exc}")
+            kind = OUT_OF_DESCRIPTORS if is_short(exc) else ""
+            self._fail(f"no connection: {getattr(exc, 'strerror', None) or exc}", kind)
             return
         self.due = 0
         if self.receiver_gone:
@@ -251,3 +257,14 @@ class Opening(Timed):
         self.receiver_gone = True
         self.due = 0
         self._receiver.failed(self, UpstreamError(self._pool.name, Failure.CONNECT, Sent.NONE, detail, kind=kind))
+
+
+def is_short(exc: OSError | UnicodeError) -> bool:
+    """Say whether a connection failed for want of descriptors or memory here: that says nothing of the side."""
+    if not isinstance(exc, socket.gaierror):
+        return isinstance(exc, OSError) and exc.errno in _SHORT
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))  # the resolver does not tell why it could not ask
+    except OSError as found:
+        return found.errno in _SHORT
+    return False

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from proxy.core.errors import Failure, Sent, UpstreamError
+from proxy.core.errors import OUT_OF_DESCRIPTORS, POOL_FULL, Failure, Sent, UpstreamError
 from proxy.core.failures import MISSING, PROXY_STATUS_ERROR, STATUS, Next, after_answer, after_failure, status_of
 
 REFUSED = UpstreamError("modern", Failure.CONNECT, Sent.NONE, "refused")
@@ -86,11 +86,13 @@ def test_a_read_goes_to_another_side_only_if_there_is_one():
 
 
 def test_what_a_client_is_told():
-    assert {failure: status_of(failure) for failure in Failure} == {
+    assert {failure: status_of(UpstreamError("modern", failure, Sent.NONE, "")) for failure in Failure} == {
         Failure.CONNECT: 502,
         Failure.TIMEOUT: 504,
         Failure.RESET: 502,
     }
+    for kind in (POOL_FULL, OUT_OF_DESCRIPTORS):
+        assert status_of(UpstreamError("modern", Failure.CONNECT, Sent.NONE, "", kind=kind)) == 503
     assert set(PROXY_STATUS_ERROR) == set(Failure)
 
 

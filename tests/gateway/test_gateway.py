@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.core.breaker import State
+from proxy.core.limits import WireLimits
 from proxy.core.rules import Side
 from proxy.gateway.outgoing import Manner
 from tests import pki
@@ -271,6 +272,39 @@ async def test_names_with_an_underscore_are_dropped_and_counted():
         await asked(rig.port, with_fields(b"X_Odd: 1", b"Content_Length: 5"))
         assert b"_" not in rig.modern.seen[0].head
         assert dict(rig.gateway.records.alarms.items()) == {("", "underscore_field"): 1}
+
+
+@pytest.mark.parametrize("name", [b"X-Original-URL", b"x-rewrite-url"])
+async def test_another_target_than_the_request_lines_is_dropped_and_counted(name):
+    async with running() as rig:
+        client = await rig.connect()
+        for _ in range(2):
+            await client.send(with_fields(name + b": /api/admin"))
+            await client.answer()
+        assert not any(b"/api/admin" in exchange.head for exchange in rig.modern.seen)
+        assert dict(rig.gateway.records.alarms.items()) == {("", "reroute_field"): 2}
+        client.close()
+
+
+@pytest.mark.parametrize("name", [b"X-Original-URL", b"x-rewrite-url"])
+async def test_from_a_trusted_proxy_another_target_passes(name):
+    async with running(manner=LOOPBACK) as rig:
+        await asked(rig.port, with_fields(name + b": /api/admin"))
+        assert rig.modern.seen[0].value(name) == b"/api/admin"
+        assert dict(rig.gateway.records.alarms.items()) == {}
+
+
+async def test_clients_for_whom_there_is_no_room_are_counted_and_told_of():
+    async with running(limits=WireLimits(connections=1)) as rig:
+        first = await rig.connect()
+        await until(lambda: rig.listener.clients)
+        assert await (await rig.connect()).rest() == b""
+        assert dict(rig.gateway.records.refused.items()) == {"connections": 1}
+        await first.send(GET)
+        assert (await first.answer()).status == 200
+        assert (await asked(rig.port, GET)).status == 200
+        assert dict(rig.gateway.records.alarms.items()) == {("", "connections"): 1, ("", "connections_idle"): 1}
+        assert dict(rig.gateway.records.refused.items()) == {"connections": 1}
 
 
 async def test_sticky_values_are_sampled():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 
 import pytest
 
 from proxy.core.rules import Side
 from tests.peers import Exchange, answering, asked, ok
 from tests.rig import USERS, Rig, running
+from tests.scarcity import no_descriptors
 from tests.waiting import until
 
 GET = b"GET /api/users/42 HTTP/1.1\r\nHost: shop.test\r\n\r\n"
@@ -326,6 +328,65 @@ async def test_a_full_pool_is_a_connect_failure_where_nothing_was_sent():
         assert (answer.value(b"x-banyan-fallback"), answer.status) == (b"modern;connect", 200)
         release.set()
         assert (await first.answer()).status == 200
+
+
+async def test_our_own_shortage_counts_against_no_breaker_and_no_budget():
+    hanging = asyncio.Event()
+
+    async def waiting(exchange: Exchange) -> None:
+        await hanging.wait()
+        await exchange.send(ok())
+
+    async with running({**USERS, "breaker": {"consecutive": 3, "min_requests": 3}}, connections=1) as rig:
+        rig.modern.script = waiting
+        first = await rig.connect()
+        await first.send(GET)
+        await until(lambda: rig.modern.seen)
+        for _ in range(20):
+            answer = await asked(rig.port, GET)
+            assert (answer.status, answer.value(b"x-banyan-side")) == (200, b"legacy")
+        hanging.set()
+        assert (await first.answer()).value(b"x-banyan-side") == b"modern"
+
+        records, breaker = rig.gateway.records, rig.gateway.breakers.of("users", Side.MODERN)
+        assert rig.trips == [] and dict(records.spent.items()) == {}
+        assert breaker is not None and breaker.shares(perf_counter())[:2] == (1, 0.0)
+        assert dict(records.fallbacks.items()) == {("users", "connect"): 20}
+        assert dict(records.alarms.items()) == {("", "modern_pool_full"): 20}
+        assert (await asked(rig.port, GET)).value(b"x-banyan-side") == b"modern"
+
+
+async def test_without_a_descriptor_a_read_is_answered_where_a_connection_stands():
+    async with running({**USERS, "breaker": {"consecutive": 3, "min_requests": 3}}) as rig:
+        client = await rig.connect()
+        await client.send(POST)  # to legacy, whose connection stays
+        assert (await client.answer()).status == 200
+        with no_descriptors():
+            for _ in range(10):
+                await client.send(GET)
+                answer = await client.answer()
+                assert (answer.status, answer.value(b"x-banyan-fallback")) == (200, b"modern;connect")
+        assert rig.trips == []
+        assert dict(rig.gateway.records.alarms.items()) == {("", "no_descriptors"): 10}
+        await client.send(GET)
+        assert (await client.answer()).value(b"x-banyan-side") == b"modern"
+        client.close()
+
+
+async def test_without_a_descriptor_and_a_connection_it_is_we_who_cannot_serve():
+    async with running({**USERS, "breaker": {"consecutive": 3, "min_requests": 3}}) as rig:
+        client = await rig.connect()
+        with no_descriptors():
+            for request in (GET, POST) * 5:
+                await client.send(request)
+                answer = await client.answer()
+                assert answer.status == 503
+                assert b"error=proxy_internal_error" in (answer.value(b"proxy-status") or b"")
+        assert rig.trips == [] and rig.modern.seen == rig.legacy.seen == []
+        for request, side in ((GET, b"modern"), (POST, b"legacy")):
+            await client.send(request)
+            assert (await client.answer()).value(b"x-banyan-side") == side
+        client.close()
 
 
 async def test_an_event_stream_is_passed_on_as_it_comes():

@@ -72,6 +72,7 @@ class Lodge:
     on_open: Callable[[Guest], None] | None = None
     refusals: list[str] = field(default_factory=list)
     trusted: bool = False
+    crowds: list[tuple[str, bool]] = field(default_factory=list)
 
     def open(self, request: RequestHead, client: Client) -> Guest:
         guest = Guest(request, client)
@@ -86,6 +87,9 @@ class Lodge:
 
     def trusts(self, address: bytes) -> bool:
         return self.trusted
+
+    def crowded(self, key: str, turned_away: bool) -> None:
+        self.crowds.append((key, turned_away))
 
 
 @dataclass

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from proxy.wire.acceptor import Acceptor
+from tests.scarcity import no_descriptors
 from tests.waiting import until
 
 
@@ -169,3 +170,44 @@ async def test_a_client_that_has_left_is_no_fault():
         house.acceptor.stop()
         await house.acceptor.settled()
     assert faults == []
+
+
+class Counting(socket.socket):
+    """A listening socket that counts how often somebody asked it for a connection."""
+
+    asked = 0
+
+    def accept(self) -> tuple[socket.socket, object]:
+        self.asked += 1
+        return super().accept()
+
+
+@asynccontextmanager
+async def short_of_descriptors() -> AsyncIterator[tuple[Counting, House]]:
+    """An acceptor of several before a socket on which a client waits that it has no descriptor for."""
+    async with listening() as plain:
+        sock = Counting(fileno=plain.dup().detach())
+        sock.setblocking(False)
+        house = House(sock, Shares().of(0))
+        async with connected(plain, 1):
+            with no_descriptors():
+                await house.acceptor.start(512)
+                await until(lambda: sock.asked)
+                for _ in range(50):
+                    await asyncio.sleep(0)
+            yield sock, house
+            house.acceptor.stop()
+            await house.acceptor.settled()
+
+
+async def test_who_has_no_descriptor_left_is_not_woken_for_nothing(monkeypatch):
+    """The socket stays readable for as long as the client waits there: the process would do nothing else."""
+    monkeypatch.setattr("proxy.wire.acceptor.SHORT_S", 3600)
+    async with short_of_descriptors() as (sock, house):
+        assert (sock.asked, house.transports) == (1, [])
+
+
+async def test_who_had_no_descriptor_left_takes_what_waits_when_there_are_some(monkeypatch):
+    monkeypatch.setattr("proxy.wire.acceptor.SHORT_S", 0.001)
+    async with short_of_descriptors() as (_, house):
+        await until(lambda: len(house.transports) == 1)

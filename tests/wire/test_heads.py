@@ -276,6 +276,16 @@ def test_what_only_a_trusted_peer_may_say_is_kept_apart():
     assert request.saw == Saw.FORWARDED
 
 
+@pytest.mark.parametrize("name", [b"X-Original-URL", b"x-rewrite-url"])
+def test_another_target_than_the_request_lines_is_kept_apart_likewise_also_when_it_comes_again(name):
+    reader = RequestReader(LIMITS)
+    for _ in range(2):
+        request = reader.read(request_of(name + b": /admin"))
+
+        assert (request.fields, request.saw) == (b"", Saw.REROUTE)
+        assert pairs_of(request.forwarded) == [(name.lower(), b"/admin")]
+
+
 @pytest.mark.parametrize(
     ("upgrade", "asked"),
     [

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 
-from proxy.core.errors import Failure, Sent
+from proxy.core.errors import OUT_OF_DESCRIPTORS, Failure, Sent
 from proxy.core.limits import WireLimits
-from proxy.wire.pool import IDLE_S, JUST_USED_S, Pool, Waits
+from proxy.wire.pool import IDLE_S, JUST_USED_S, Pool, Waits, is_short
 from proxy.wire.wheel import Wheel
 from tests.peers import Exchange, ok
 from tests.rig import Clock
+from tests.scarcity import no_descriptors
 from tests.waiting import until
 from tests.wire.told import GET, WAITS, Bench, Told, bench
 
@@ -84,6 +86,26 @@ async def test_at_its_limit_a_pool_says_so_and_nothing_was_sent():
         assert refused.error is not None
         assert (refused.error.failure, refused.error.sent) == (Failure.CONNECT, Sent.NONE)
         assert "full" in refused.error.detail
+        assert refused.error.is_ours
+
+
+async def test_a_connection_for_which_we_have_no_descriptor_is_our_own_failure():
+    async with bench() as pool:
+        with no_descriptors():
+            error = (await ask(pool)).error
+        assert error is not None
+        assert (error.failure, error.sent, error.kind) == (Failure.CONNECT, Sent.NONE, OUT_OF_DESCRIPTORS)
+        assert (await ask(pool)).complete
+
+
+def test_what_is_our_own_shortage_and_what_is_not():
+    no_name = socket.gaierror(socket.EAI_AGAIN, "no name")
+    assert [is_short(OSError(number, "")) for number in (errno.EMFILE, errno.ENFILE)] == [True, True]
+    refusals: list[OSError | UnicodeError] = [ConnectionRefusedError(errno.ECONNREFUSED, ""), no_name, UnicodeError()]
+    assert not any(map(is_short, refusals))
+    with no_descriptors():
+        assert is_short(no_name)
+        assert not is_short(refusals[0])
 
 
 async def test_idle_connections_make_room_for_a_message_that_may_not_use_them():
