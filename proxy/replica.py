@@ -45,6 +45,8 @@ ALARM_EVERY_S = 60.0
 ALARMS = {
     "write_to_readonly": "a write came to a readonly component; it went to legacy",
     "underscore_field": "a header field with `_` in its name was dropped",
+    "malformed_request": "what came to the admin or probes listener was no request that is understood; it got 400",
+    "too_many_connections": "the admin or probes listener was full; the caller that waited longest lost its place",
 }
 
 
