@@ -41,8 +41,9 @@ class Facts:
     What the document is made of.
 
     `rules` is None when there are none, or when `fault` says why they cannot be read; `replicas` are heartbeats as
-    mappings; `at_s` is the present, in seconds since 1970. `store_lost`: it is one replica that speaks, after a cold
-    start from files alone. `live_changes` is the setting of whoever asks.
+    mappings, `oddities` what stands in their places and is none; `at_s` is the present, in seconds since 1970.
+    `store_lost`: it is one replica that speaks, after a cold start from files alone. `live_changes` is the setting of
+    whoever asks.
     """
 
     rules: RuleSet | None
@@ -52,6 +53,7 @@ class Facts:
     fault: str | None = None
     store_lost: bool = False
     live_changes: LiveChanges = "all"
+    oddities: Sequence[str] = ()
 
 
 def heartbeat_facts(
@@ -390,6 +392,7 @@ def _because(facts: Facts, alarms: Sequence[Mapping[str, Any]], refused: Sequenc
     for replica in facts.replicas:
         said_more = map(str, replica.get("refusals", ()))
         found += (each for each in said_more if not any(each.endswith(why) for why in known))
+    found += facts.oddities
     if facts.rules is not None:
         found += [
             f"{name}: one sticky value makes {share:.0%} of its reads in a replica; its weight means little"
