@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from proxy.core.breaker import Breaker, State
+from proxy.core.brief import brief, told
+from proxy.core.emergency import emergency_values
 from proxy.core.plan import PlanDefaults, Situation, Table, compile_table
 from proxy.core.rules import RuleSet, Side
 from proxy.core.stats import Counters
@@ -230,14 +232,14 @@ class Replica:
             found.append(self.emergency_file.problem)
         if self.certificates is not None:
             found += self.certificates.problems
-        return tuple(found)
+        return told(found)
 
     def heartbeat(self) -> Heartbeat:
         """Return what this replica says of itself to the others."""
         state = self.follower.state
         held = state.held
         skew = {name: busiest.share() for name, busiest in self.records.sticky.items() if busiest.total >= 100}
-        unclaimed = [(path.decode("latin-1"), count) for path, count in self.records.unclaimed.top(20)]
+        unclaimed = [(brief(path.decode("latin-1")), count) for path, count in self.records.unclaimed.top(20)]
         return Heartbeat(
             id=self.id,
             host=socket.gethostname(),
@@ -250,7 +252,7 @@ class Replica:
             epoch=held.epoch if held is not None else "",
             source=state.source.value,
             lag_s=round(self.follower.age_s or 0.0, 3),
-            emergencies={name: each.raw for name, each in state.emergencies.items()},
+            emergencies=emergency_values(state.emergencies),
             refusals=self.troubles(),
             breakers=tuple(f"{name}/{side}" for (name, side), each in self.breakers.items() if each.avoided),
             facts=heartbeat_facts(

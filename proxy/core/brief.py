@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 MOST_CHARACTERS = 1_000  # of one sentence; a reason that people give has as many
+NAME_CHARACTERS = 100  # of a name that somebody gave to a key; no component is called longer
 MOST_TOLD = 50  # of one kind; nobody reads on, and there can be any number
 
 
