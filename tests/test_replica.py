@@ -177,6 +177,7 @@ async def test_what_a_replica_says_of_itself_stays_short_whatever_the_store_hold
     holding.alarm("store", Alarm("ruleset_invalid", "w" * 1_000_000))
     holding.restore(rules(), keys, 0.0)
     replica.follower._state = holding.state(0.0)
+    assert all(len(alarm.why) <= 1_000 for alarm in replica.follower.state.alarms)
     file = FrozenFile("users", "users.yaml", (Problem(Position("users.yaml", 2, 9), "weight", "y" * 5_000),) * 900, "s")
     replica.files._state = FilesState(frozen=(file,))
 
