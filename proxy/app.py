@@ -29,6 +29,7 @@ from structlog.typing import FilteringBoundLogger
 
 from proxy.addresses import EMBEDDED
 from proxy.admin.api import build_admin
+from proxy.admin.connections import Terms, listening
 from proxy.admin.probes import build_probes
 from proxy.admin.readiness import not_ready
 from proxy.background import Background
@@ -256,19 +257,22 @@ async def _built(
         hooks=Hooks(held=replica.held_from_store, on_change=replica.files_changed, published=follower.poke),
         reload=asked.rules,
     )
-    timeouts = settings.timeouts
-    deadlines = ClientDeadlines(timeouts.client_head_s, timeouts.client_body_idle_s, timeouts.idle_s)
     replica.gateway = gateway
     replica.follower = follower
     replica.files = files
     served = settings.tls.files
     tls = certificates.keep("tls", served) if served is not None else None
-    replica.listener = Listener(gateway, wheel, limits, deadlines, tls)
+    replica.listener = Listener(gateway, wheel, limits, _deadlines(settings), tls)
     replica.certificates = certificates
     replica.wheel = wheel
     replica.changes = Changes(rules, emergencies, fleet, settings.live_changes)
     replica.reader = Reader(rules, emergencies, fleet, events)
     return replica
+
+
+def _deadlines(settings: Settings) -> ClientDeadlines:
+    timeouts = settings.timeouts
+    return ClientDeadlines(timeouts.client_head_s, timeouts.client_body_idle_s, timeouts.idle_s)
 
 
 def _pool(settings: Settings, side: Side, wheel: Wheel, limits: WireLimits) -> Pool:
@@ -351,27 +355,14 @@ async def _doors(replica: Replica, sockets: dict[str, socket], gathering: Gather
         if replica.leaving:
             response.force_close()
 
+    drain_s = min(replica.settings.drain_s, 2.0)
+    terms = Terms(_deadlines(replica.settings), lambda what: replica.records.alarms.add(("", what)))
     async with AsyncExitStack() as stack:
         for name, app in (("probes", build_probes(replica, gathering)), ("admin", build_admin(replica, gathering))):
             app.on_response_prepare.append(last_of_all)
-            site = await stack.enter_async_context(_site(app, sockets[name], replica.settings.drain_s))
+            site = await stack.enter_async_context(listening(app, sockets[name], terms, drain_s))
             replica.doors.append(site)
         yield
-
-
-@asynccontextmanager
-async def _site(app: web.Application, sock: socket, drain_s: float) -> AsyncIterator[web.BaseSite]:
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=min(drain_s, 2.0))
-    await runner.setup()
-    try:
-        site = web.SockSite(runner, sock)
-        try:
-            await site.start()
-        except OSError as exc:
-            raise PortTaken(f"cannot listen on {sock.getsockname()}: {exc.strerror or exc}") from exc
-        yield site
-    finally:
-        await runner.cleanup()
 
 
 def _spawn(replica: Replica, background: Background, settings: Settings, log: FilteringBoundLogger) -> None:

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from proxy.core.breaker import Breaker, State
+from proxy.core.brief import brief, told
+from proxy.core.emergency import emergency_values
 from proxy.core.plan import PlanDefaults, Situation, Table, compile_table
 from proxy.core.rules import RuleSet, Side
 from proxy.core.stats import Counters
@@ -53,6 +55,8 @@ ALARMS = {
     "legacy_pool_full": "`sides.legacy.limits.connections` is reached: legacy was not asked",
     "modern_pool_full": "`sides.modern.limits.connections` is reached: modern was not asked",
     "no_descriptors": "no descriptor was free for a connection: raise `ulimit -n`, or lower `limits.connections`",
+    "malformed_request": "what came to the admin or probes listener was no request that is understood; it got 400",
+    "too_many_connections": "the admin or probes listener was full; the caller that waited longest lost its place",
 }
 
 
@@ -236,14 +240,14 @@ class Replica:
             found.append(self.emergency_file.problem)
         if self.certificates is not None:
             found += self.certificates.problems
-        return tuple(found)
+        return told(found)
 
     def heartbeat(self) -> Heartbeat:
         """Return what this replica says of itself to the others."""
         state = self.follower.state
         held = state.held
         skew = {name: busiest.share() for name, busiest in self.records.sticky.items() if busiest.total >= 100}
-        unclaimed = [(path.decode("latin-1"), count) for path, count in self.records.unclaimed.top(20)]
+        unclaimed = [(brief(path.decode("latin-1")), count) for path, count in self.records.unclaimed.top(20)]
         return Heartbeat(
             id=self.id,
             host=socket.gethostname(),
@@ -256,7 +260,7 @@ class Replica:
             epoch=held.epoch if held is not None else "",
             source=state.source.value,
             lag_s=round(self.follower.age_s or 0.0, 3),
-            emergencies={name: each.raw for name, each in state.emergencies.items()},
+            emergencies=emergency_values(state.emergencies),
             refusals=self.troubles(),
             breakers=tuple(f"{name}/{side}" for (name, side), each in self.breakers.items() if each.avoided),
             facts=heartbeat_facts(

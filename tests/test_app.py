@@ -519,3 +519,29 @@ async def test_run_says_what_is_wrong_in_one_line_and_its_exit_code(house):
     away.terminate()
     assert await away.wait() == 0
     await away.close()
+
+
+async def test_callers_of_probes_and_admin_have_deadlines_and_are_never_quoted_in_the_log(house: House):
+    replica = await house.replica(timeouts={"client_head_s": 0.3, "client_body_idle_s": 0.3})
+    secret = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer TOPSECRET\x01\r\n\r\n"
+    half = (
+        b"POST /api/v1/components/users/weight HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{"
+    )
+
+    async def answer_of(port: int, data: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(data)
+        async with asyncio.timeout(30):
+            found = await reader.read()
+        writer.close()
+        return found
+
+    for port in (replica.probes, replica.admin):
+        assert (await answer_of(port, secret))[9:12] == b"400"
+        assert [await answer_of(port, data) for data in (b"", b"GET /livez HTT")] == [b"", b""]
+    assert (await answer_of(replica.admin, half))[9:12] == b"408"
+
+    await until(lambda: any(line["event"] == "malformed_request" for line in replica.log), 20)
+    assert "TOPSECRET" not in replica.stderr and "Traceback" not in replica.stderr
+    assert (await scrape(replica.probes))['banyan_alarms_total{component="",what="malformed_request"}'] == 2

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+import orjson
 import pytest
 import structlog
 
 from proxy.config import load_settings
 from proxy.core.breaker import Cause, State
+from proxy.core.emergency import read_emergency
+from proxy.core.errors import Position, Problem
+from proxy.core.problems import Alarm
 from proxy.core.rules import Component, RuleSet, Side
 from proxy.core.table import compile_table
 from proxy.gateway.breakers import Trip
@@ -18,11 +22,11 @@ from proxy.replica import Replica, new_replica_id, plan_defaults
 from proxy.store.events import Events
 from proxy.store.fleet import Fleet
 from proxy.store.follower import Follower
-from proxy.store.holding import Source
+from proxy.store.holding import Holding, Source
 from proxy.store.holding import State as StoreState
 from proxy.store.link import Link
 from proxy.store.rules import RuleStore
-from proxy.workers.files import FileFollower
+from proxy.workers.files import FileFollower, FilesState, FrozenFile
 from tests.rig import USERS, table_of
 from tests.store.logs import Lines
 
@@ -163,3 +167,19 @@ async def test_the_heartbeat_names_version_skew_and_open_breakers(tmp_path):
     assert (beat.id, beat.build, beat.version, beat.source) == (replica.id, "1.2.3", 0, "none")
     assert beat.breakers == ("users/modern",)
     assert 0.4 < beat.facts["skew"]["users"] < 0.6
+
+
+async def test_what_a_replica_says_of_itself_stays_short_whatever_the_store_holds(tmp_path):
+    replica = replica_of(tmp_path)
+    replica.gateway.follow(table_of(USERS), {}, store_lost=False)
+    keys = {f"x{number}" + "k" * 400: read_emergency(b"v" * 250) for number in range(2_000)}
+    holding = Holding()
+    holding.alarm("store", Alarm("ruleset_invalid", "w" * 1_000_000))
+    holding.restore(rules(), keys, 0.0)
+    replica.follower._state = holding.state(0.0)
+    assert all(len(alarm.why) <= 1_000 for alarm in replica.follower.state.alarms)
+    file = FrozenFile("users", "users.yaml", (Problem(Position("users.yaml", 2, 9), "weight", "y" * 5_000),) * 900, "s")
+    replica.files._state = FilesState(frozen=(file,))
+
+    assert len(replica.troubles()) == 51 and sum(map(len, replica.troubles())) < 52_000
+    assert len(orjson.dumps(asdict(replica.heartbeat()))) < 200_000

@@ -132,25 +132,28 @@ class Api:
 
     async def weight(self, request: web.Request) -> web.Response:
         """Give modern another share of a component's reads."""
-        body = await bodies.body_of(request, bodies.Weight)
+        body = await self._body(request, bodies.Weight)
         return _done(await self._house.changes.weight(_component(request), body.weight, _by(request, body)))
 
     async def phase(self, request: web.Request) -> web.Response:
         """Move a component to another phase."""
-        body = await bodies.body_of(request, bodies.Phase)
+        body = await self._body(request, bodies.Phase)
         phase = None if body.phase is None else phase_of(body.phase)
         return _done(await self._house.changes.phase(_component(request), phase, _by(request, body)))
 
     async def rollback(self, request: web.Request) -> web.Response:
         """Take a component back, for all replicas."""
-        body = await bodies.body_of(request, bodies.Reason)
+        body = await self._body(request, bodies.Reason)
         return _done(await self._house.changes.rollback(_component(request), _by(request, body)))
 
     async def emergency(self, request: web.Request) -> web.Response:
         """Send all reads of a component, or of `all`, to one side at once, or end that."""
-        body = await bodies.body_of(request, bodies.Emergency)
+        body = await self._body(request, bodies.Emergency)
         by = By(request[WHO], body.why)
         return _done(await self._house.changes.emergency(_component(request), side_of(body.to), by, body.for_s))
+
+    async def _body(self, request: web.Request, model: type[bodies.Body]) -> bodies.Body:
+        return await bodies.body_of(request, model, self._house.settings.timeouts.client_body_idle_s)
 
     def _own_facts(self, fault: str) -> Facts:
         beat = asdict(self._house.heartbeat())

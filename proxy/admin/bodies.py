@@ -7,6 +7,7 @@ on the command line.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any, TypeVar
 
 import orjson
@@ -56,10 +57,15 @@ class Emergency(Frozen):
 Body = TypeVar("Body", bound=Frozen)
 
 
-async def body_of(request: web.Request, model: type[Body]) -> Body:
-    """Return the body of a POST; raises Refused with everything that is wrong with it."""
+async def body_of(request: web.Request, model: type[Body], within_s: float) -> Body:
+    """Return the body of a POST; raises Refused with everything that is wrong with it, or when it is late."""
     try:
-        values = orjson.loads(await request.read())
+        async with asyncio.timeout(within_s):
+            values = orjson.loads(await request.read())
+    except TimeoutError:
+        raise Refused(408, f"the body did not come within {within_s:g} s") from None
+    except web.RequestPayloadError:
+        raise Refused(400, "the body is not framed as its head says") from None
     except orjson.JSONDecodeError as exc:
         raise Refused(400, f"the body is not JSON: {exc}") from None
     try:

@@ -16,6 +16,7 @@ from proxy.admin.guard import add_fields, worded
 from proxy.admin.house import House
 from proxy.admin.metrics import exposition, registry_of
 from proxy.admin.readiness import not_ready
+from proxy.core.brief import told
 
 if TYPE_CHECKING:
     from proxy.admin.gathering import Gathering  # only several processes need it
@@ -71,6 +72,6 @@ def _readiness(
         "status": "not ready" if reasons else "ready",
         "degraded": bool(troubles),
         "version": version,
-        "because": [*reasons, *troubles],
+        "because": told([*reasons, *troubles]),
     }
     return said(document | more, 503 if reasons else 200)

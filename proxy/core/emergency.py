@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
+from proxy.core.brief import MOST_TOLD, NAME_CHARACTERS, brief
 from proxy.core.model import Component, Phase, Side
-from proxy.core.problems import Alarm, shown, suggestion
+from proxy.core.problems import Alarm, first_alarms, shown, suggestion
 
 ALL = "all"
 HINTS = 3  # more unknown keys than these are no slips, and looking for what was meant takes long
@@ -34,7 +36,8 @@ class Emergency:
 
     def named(self, key: str) -> str:
         """Return what people find it by: the key in the store, or the place in the file."""
-        return f"{self.at}: {key}" if self.at else f"emergency:{key}"
+        name = brief(key, NAME_CHARACTERS)
+        return f"{self.at}: {name}" if self.at else f"emergency:{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,12 @@ def read_emergency(raw: str | bytes, pttl_ms: int | None = None, at: str = "") -
     return Emergency(_SIDES.get(word), text, pttl_ms, at)
 
 
+def emergency_values(keys: Mapping[str, Emergency]) -> dict[str, str]:
+    """Return what the first keys say, as a heartbeat tells of them."""
+    first = islice(keys.items(), MOST_TOLD)
+    return {brief(key, NAME_CHARACTERS): brief(each.raw, NAME_CHARACTERS) for key, each in first}
+
+
 def interpret(
     store: Mapping[str, Emergency], components: Mapping[str, Component], file: Mapping[str, Emergency] | None = None
 ) -> Interpretation:
@@ -59,10 +68,11 @@ def interpret(
     Return which components are under an emergency, from the keys in the store and in `emergency_file`.
 
     Both are given by component name or `all`. A component's own key beats `all`; anything in the store that
-    concerns a component beats the file.
+    concerns a component beats the file. Of very many alarms the first are told, those of components before all others.
     """
     sides: dict[str, Side] = {}
-    alarms = [alarm for keys in (store, file or {}) for alarm in _key_alarms(keys, components)]
+    keys = (store, file or {})
+    alarms = [alarm for each in keys for alarm in _unreadable_keys(each, components)]
     for name, component in components.items():
         found = _of(name, store) or _of(name, file or {})
         if found is None:
@@ -72,7 +82,8 @@ def interpret(
             sides[name] = side
         if why is not None:
             alarms.append(Alarm("emergency_ignored", why, name))
-    return Interpretation(sides, tuple(alarms))
+    alarms += [alarm for each in keys for alarm in _unknown_keys(each, components)]
+    return Interpretation(sides, first_alarms(alarms))
 
 
 def still_heeded(name: str, keys: Mapping[str, Emergency], components: Mapping[str, Component]) -> tuple[str, ...]:
@@ -111,15 +122,19 @@ def _heeded(component: Component, key: str, emergency: Emergency) -> tuple[Side 
     return emergency.side, None
 
 
-def _key_alarms(keys: Mapping[str, Emergency], components: Mapping[str, Component]) -> Iterator[Alarm]:
+def _unreadable_keys(keys: Mapping[str, Emergency], components: Mapping[str, Component]) -> Iterator[Alarm]:
+    for key, emergency in keys.items():
+        if emergency.side is None and (key == ALL or key in components):
+            yield Alarm("emergency_unreadable", _unreadable(key, emergency), key)
+
+
+def _unknown_keys(keys: Mapping[str, Emergency], components: Mapping[str, Component]) -> Iterator[Alarm]:
     unknown = 0
     for key, emergency in keys.items():
         if key != ALL and key not in components:
             unknown += 1
             hint = suggestion(key, (*components, ALL)) if unknown <= HINTS else ""
             yield Alarm("emergency_unknown_component", f"{emergency.named(key)}: no component is called so{hint}", key)
-        elif emergency.side is None:
-            yield Alarm("emergency_unreadable", _unreadable(key, emergency), key)
 
 
 def _unreadable(key: str, emergency: Emergency) -> str:

@@ -7,6 +7,7 @@ The only room that words the errors of pydantic. It reads no file: positions com
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, RootModel, ValidationError
 
+from proxy.core.brief import MOST_TOLD, NAME_CHARACTERS, and_more, brief
 from proxy.core.errors import Position, Problem
 
 Location = tuple[str | int, ...]
@@ -22,6 +24,7 @@ Positions = Mapping[Location, Position]
 KEY = "(key)"  # positions[(*path, KEY)] is where the key of `path` stands; positions[path] where its value does
 _PYDANTIC_KEY = "[key]"  # how pydantic marks that the key of a mapping is what is wrong
 MOST_PROBLEMS = 200  # of one document that are worded; nobody reads on, and a document can have any number
+_TOLD, _TOLD_CHARACTERS = 5, 160  # of a document's problems, where one sentence is all there is room for
 _SHOWN_CHARACTERS = 60
 _TYPED_CHARACTERS = 100  # what is longer was not typed, and comparing it costs the square of its length
 
@@ -33,6 +36,28 @@ class Alarm:
     kind: str
     why: str
     component: str | None = None
+
+
+def in_short(alarm: Alarm) -> Alarm:
+    """Return an alarm with its texts cut, to be logged, stored and sent."""
+    name = None if alarm.component is None else brief(alarm.component, NAME_CHARACTERS)
+    return Alarm(alarm.kind, brief(alarm.why), name)
+
+
+def first_alarms(alarms: Sequence[Alarm]) -> tuple[Alarm, ...]:
+    """Return the first of very many alarms, each short, and one more that counts the others."""
+    first = tuple(in_short(alarm) for alarm in alarms[:MOST_TOLD])
+    more = len(alarms) - len(first)
+    return (*first, Alarm("more_alarms", and_more(more))) if more else first
+
+
+def in_brief(problems: Sequence[Problem]) -> str:
+    """Say in one short text what is wrong with a document: its first problems, and how many more it has."""
+    unworded = _counted(problems[-1]) if problems else 0
+    worded = problems[:-1] if unworded else problems
+    first = [brief(str(each), _TOLD_CHARACTERS) for each in worded[:_TOLD]]
+    more = len(worded) - len(first) + unworded
+    return "\n".join([*first, and_more(more)] if more else first)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
@@ -120,6 +145,12 @@ def first_of(problems: Sequence[Problem]) -> tuple[Problem, ...]:
 
 def _others(count: int, at: Position) -> tuple[Problem, ...]:
     return (Problem(at, "", f"and {count:,} more problem{'s' * (count > 1)}"),) if count > 0 else ()
+
+
+def _counted(problem: Problem) -> int:
+    """Return how many problems stand behind one that `_others` made, 0 for any other."""
+    said = re.fullmatch(r"and ([0-9,]+) more problems?", problem.what) if not problem.where else None
+    return int(said[1].replace(",", "")) if said else 0
 
 
 def known_keys(model: type[BaseModel], path: Location) -> frozenset[str]:

@@ -13,14 +13,16 @@ from typing import Any
 
 from proxy.core.adopt import strangers
 from proxy.core.answerer import Standing, plain, reads_of, writes_of
+from proxy.core.brief import MOST_TOLD, NAME_CHARACTERS, and_more, bounded, brief, told
 from proxy.core.changes import LiveChanges
 from proxy.core.emergency import ALL, Emergency, Interpretation, interpret
 from proxy.core.errors import ConfigError
 from proxy.core.merge import ABSENT, differences
 from proxy.core.phases import Outlook, outlook
-from proxy.core.problems import Alarm
+from proxy.core.problems import Alarm, first_alarms
 from proxy.core.rules import Component, Origin, RuleSet, Side, parse_component, warnings_of
 
+MOST_LISTED = 200  # of what is wrong in all replicas together
 SKEW_LIMIT = 0.2  # of a component's reads with one and the same sticky value: from here on a weight means little
 ALWAYS_SHOWN = ("phase", "weight")
 _UNFOLLOWED = ["no replica follows these rules until `banyan rules accept`"]
@@ -41,8 +43,9 @@ class Facts:
     What the document is made of.
 
     `rules` is None when there are none, or when `fault` says why they cannot be read; `replicas` are heartbeats as
-    mappings; `at_s` is the present, in seconds since 1970. `store_lost`: it is one replica that speaks, after a cold
-    start from files alone. `live_changes` is the setting of whoever asks.
+    mappings, `oddities` what stands in their places and is none; `at_s` is the present, in seconds since 1970.
+    `store_lost`: it is one replica that speaks, after a cold start from files alone. `live_changes` is the setting of
+    whoever asks.
     """
 
     rules: RuleSet | None
@@ -52,6 +55,7 @@ class Facts:
     fault: str | None = None
     store_lost: bool = False
     live_changes: LiveChanges = "all"
+    oddities: Sequence[str] = ()
 
 
 def heartbeat_facts(
@@ -71,8 +75,8 @@ def heartbeat_facts(
     """
     return {
         "connected": connected,
-        "alarms": [asdict(alarm) for alarm in alarms],
-        "refused_files": [asdict(each) for each in refused],
+        "alarms": [asdict(alarm) for alarm in first_alarms(tuple(alarms))],
+        "refused_files": _first([asdict(each) for each in refused], "problem", MOST_TOLD),
         "skew": {name: round(share, 4) for name, share in (skew or {}).items() if share > SKEW_LIMIT},
         "unclaimed": [list(each) for each in unclaimed],
         "sides": {name: str(side) for name, side in (sides or {}).items()},
@@ -81,7 +85,8 @@ def heartbeat_facts(
 
 def drift_facts(drifts: Iterable[tuple[str, str | None, str]]) -> dict[str, Any]:
     """Return what a replica adds to `facts` of its heartbeat: (component, its file or None, why it is only shown)."""
-    return {"drifts": [{"component": component, "file": file, "why": why} for component, file, why in drifts]}
+    found = [{"component": component, "file": file, "why": why} for component, file, why in drifts]
+    return {"drifts": _first(found, "why", MOST_TOLD)}
 
 
 def open_breakers(name: str, replicas: Sequence[Mapping[str, Any]]) -> dict[Side, tuple[str, ...]]:
@@ -99,9 +104,10 @@ def status_document(facts: Facts) -> dict[str, Any]:
     rules = facts.rules
     components = rules.components if rules is not None else {}
     meant = interpret(facts.emergencies, components)
-    alarms = _alarms(meant, facts.replicas)
-    refused = _refused(facts.replicas)
+    alarms = _first(_alarms(meant, facts.replicas), "why", MOST_LISTED)
+    refused = _first(_refused(facts.replicas), "problem", MOST_LISTED)
     because = _because(facts, alarms, refused)
+    elsewhere = [each for each in _all_drifts(facts.replicas) if each["component"] not in components]
     return {
         "version": rules.version if rules is not None else 0,
         "epoch": rules.epoch if rules is not None else "",
@@ -111,10 +117,10 @@ def status_document(facts: Facts) -> dict[str, Any]:
         "why": rules.why if rules is not None else "",
         "at": rules.at if rules is not None else "",
         "components": {name: _component(facts, rules, name, meant) for name in components} if rules else {},
-        "emergencies": {name: _emergency(name, each) for name, each in facts.emergencies.items()},
+        "emergencies": _emergencies(facts, components),
         "alarms": alarms,
         "refused": refused,
-        "drifts": [each for each in _all_drifts(facts.replicas) if each["component"] not in components],
+        "drifts": _first(elsewhere, "why", MOST_LISTED),
         "replicas": [_replica(rules, each) for each in facts.replicas],
     }
 
@@ -267,9 +273,18 @@ def _changed(origins: Mapping[str, Origin]) -> dict[str, Any] | None:
     return {**last.model_dump(mode="json"), "fields": fields}
 
 
+def _emergencies(facts: Facts, components: Mapping[str, Component]) -> dict[str, dict[str, Any]]:
+    """Return the emergencies that concern a component, and the first of very many others."""
+    others = [name for name in facts.emergencies if name != ALL and name not in components]
+    unlisted = frozenset(others[MOST_LISTED:])
+    listed = {name: each for name, each in facts.emergencies.items() if name not in unlisted}
+    return {brief(name, NAME_CHARACTERS): _emergency(name, each) for name, each in listed.items()}
+
+
 def _emergency(name: str, emergency: Emergency) -> dict[str, Any]:
     left = None if emergency.pttl_ms is None else round(emergency.pttl_ms / 1000, 1)
-    return {"key": f"emergency:{name}", "side": emergency.side, "raw": emergency.raw, "ends_in_s": left}
+    key, raw = f"emergency:{brief(name, NAME_CHARACTERS)}", brief(emergency.raw)
+    return {"key": key, "side": emergency.side, "raw": raw, "ends_in_s": left}
 
 
 def _emergency_of(name: str, keys: Mapping[str, Emergency], meant: Interpretation) -> dict[str, Any] | None:
@@ -283,8 +298,8 @@ def _own_emergencies(name: str, meant: Interpretation, replicas: Sequence[Mappin
     """Return the replicas that send all reads to one side though the store does not say so: by `emergency_file`."""
     if name in meant.sides:
         return []
-    told = ((replica, _fact(replica, "sides").get(name)) for replica in replicas)
-    return [{"replica": str(replica.get("id")), "side": side} for replica, side in told if isinstance(side, str)]
+    own = ((replica, _fact(replica, "sides").get(name)) for replica in replicas)
+    return [{"replica": str(replica.get("id")), "side": side} for replica, side in own if isinstance(side, str)]
 
 
 def _same_everywhere(own: Sequence[Mapping[str, str]], replicas: Sequence[Mapping[str, Any]]) -> Side | None:
@@ -329,8 +344,8 @@ def _all_drifts(replicas: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any
     """Yield every drift of every replica, also of a component that is not live."""
     for replica in replicas:
         for each in _list(replica, "drifts"):
-            told = {name: _word(each.get(name)) for name in ("component", "file", "why")}
-            yield {"replica": str(replica.get("id")), **told}
+            words = {name: _word(each.get(name)) for name in ("component", "file", "why")}
+            yield {"replica": str(replica.get("id")), **words}
 
 
 def _list(replica: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
@@ -341,7 +356,17 @@ def _list(replica: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _word(value: object) -> str | None:
-    return None if value is None else str(value)
+    return None if value is None else brief(str(value))
+
+
+def _first(found: Sequence[dict[str, Any]], text: str, most: int) -> list[dict[str, Any]]:
+    """Return the first entries of very many, their texts cut, and one more whose `text` counts the others."""
+    first = [{name: bounded(word) for name, word in each.items()} for each in found[:most]]
+    more = len(found) - len(first)
+    if more:
+        empty = {name: [] if isinstance(word, list) else "" for name, word in found[0].items()}
+        first.append({**empty, text: and_more(more)})
+    return first
 
 
 def _fact(replica: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -390,10 +415,11 @@ def _because(facts: Facts, alarms: Sequence[Mapping[str, Any]], refused: Sequenc
     for replica in facts.replicas:
         said_more = map(str, replica.get("refusals", ()))
         found += (each for each in said_more if not any(each.endswith(why) for why in known))
+    found += facts.oddities
     if facts.rules is not None:
         found += [
             f"{name}: one sticky value makes {share:.0%} of its reads in a replica; its weight means little"
             for name in facts.rules.components
             if (share := _skew(name, facts.replicas)) is not None
         ]
-    return list(dict.fromkeys(found))
+    return list(told(dict.fromkeys(found), MOST_LISTED))

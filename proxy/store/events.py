@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 from structlog.typing import FilteringBoundLogger
 
+from proxy.core.brief import bounded, brief
 from proxy.core.errors import StoreError
 from proxy.store.link import Link, Refused
 
@@ -55,8 +56,9 @@ class Event:
 
 
 def happened(now: float, kind: str, component: str | None, who: str, why: str, **facts: Any) -> Event:
-    """Return an event of this moment, `now` in seconds since 1970."""
-    return Event(kind, component, who, why, stamp(now), uuid.uuid4().hex[:16], facts)
+    """Return an event of this moment, `now` in seconds since 1970; whatever it tells of is cut short."""
+    name = None if component is None else brief(component)
+    return Event(kind, name, brief(who), brief(why), stamp(now), uuid.uuid4().hex[:16], bounded(facts))
 
 
 def stamp(now: float) -> str:

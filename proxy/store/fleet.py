@@ -7,19 +7,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import orjson
 
+from proxy.core.brief import told
 from proxy.core.errors import StoreError
-from proxy.core.model import MOST_VERSIONS
-from proxy.core.scalars import is_deeper
-from proxy.store.link import Link
+from proxy.core.heartbeats import MOST_BYTES, Heard, heard, no_heartbeat
+from proxy.store.link import Link, text_of
+from proxy.store.scripts import load_script
 
 BEAT_S = 3.0
 LIVES_S = 10
-DEPTH_LIMIT = 16  # what is deeper, or has a greater version, could be read and not be shown
+MOST_REPLICAS = 1_000
+AT_ONCE = 16  # heartbeats in one answer of the store: reading them holds nobody up
+BEATS = load_script("beats", "token")
+_KEPT_FACTS = ("connected", "sides")  # of a heartbeat that would be too long
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,14 @@ class Heartbeat:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class RollCall:
+    """The replicas that live, by id, and one sentence for each key that holds no heartbeat or only half of one."""
+
+    replicas: tuple[Heartbeat, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
 class Fleet:
     """The heartbeats of all replicas; `run` beats for one of them."""
 
@@ -74,7 +86,7 @@ class Fleet:
 
     async def beat(self, heartbeat: Heartbeat) -> None:
         """Say that a replica lives; raises StoreError."""
-        await self._link.call("SET", self._key(heartbeat.id), orjson.dumps(asdict(heartbeat)), "EX", LIVES_S)
+        await self._link.call("SET", self._key(heartbeat.id), fitting(heartbeat), "EX", LIVES_S)
 
     async def leave(self, replica: str) -> None:
         """Say that a replica ends; raises StoreError."""
@@ -82,10 +94,26 @@ class Fleet:
 
     async def replicas(self) -> tuple[Heartbeat, ...]:
         """Return the replicas that beat within the last 10 s, by id; raises StoreError."""
+        return (await self.roll_call()).replicas
+
+    async def roll_call(self) -> RollCall:
+        """Return what stands under the keys of replicas, read within bounds; raises StoreError."""
         names = sorted(await self._link.names(self._key("")))
-        values = await self._link.call("MGET", *names) if names else []
-        found = (_heartbeat(name.removeprefix(self._key("")), raw) for name, raw in zip(names, values, strict=True))
-        return tuple(heartbeat for heartbeat in found if heartbeat is not None)
+        replicas: list[Heartbeat] = []
+        faults: list[str] = []
+        for at in range(0, min(len(names), MOST_REPLICAS), AT_ONCE):
+            some = names[at : min(at + AT_ONCE, MOST_REPLICAS)]
+            flat = await self._link.run(BEATS, some, [MOST_BYTES])
+            for name, kind, size, raw in zip(some, flat[::3], flat[1::3], flat[2::3], strict=True):
+                replica = name.removeprefix(self._key(""))
+                found = _judged(f"replica:{replica}", text_of(kind), size, raw)
+                faults += found.faults
+                if found.values is not None:
+                    replicas.append(Heartbeat(**{**found.values, "id": replica}))
+        if len(names) > MOST_REPLICAS:
+            more = len(names) - MOST_REPLICAS
+            faults.insert(0, f"of the keys of replicas the first {MOST_REPLICAS:,} are read, {more:,} are not")
+        return RollCall(tuple(replicas), told(faults))
 
     async def highest(self, epoch: str) -> int:
         """Return the highest version of this epoch that a live replica applies, 0 if none; raises StoreError."""
@@ -95,19 +123,22 @@ class Fleet:
         return self._link.key(f"replica:{replica}")
 
 
-_FIELDS = {each.name for each in fields(Heartbeat)}
+def fitting(heartbeat: Heartbeat) -> bytes:
+    """Return a heartbeat as it is sent: one that would be too long to be read says what others decide by, and that."""
+    whole = orjson.dumps(asdict(heartbeat))
+    if len(whole) <= MOST_BYTES:
+        return whole
+    facts = {name: heartbeat.facts[name] for name in _KEPT_FACTS if name in heartbeat.facts}
+    why = "this replica has more to say than a heartbeat holds; its log has it"
+    return orjson.dumps(asdict(replace(heartbeat, emergencies={}, refusals=(why,), facts=facts)))
 
 
-def _heartbeat(replica: str, raw: bytes | None) -> Heartbeat | None:
-    """Read a heartbeat of any build: unknown fields are left out, one that is none of ours is no replica."""
-    try:
-        said = orjson.loads(raw or b"")
-        if is_deeper(said, DEPTH_LIMIT):
-            return None
-        known = {name: value for name, value in said.items() if name in _FIELDS}
-        for name in ("refusals", "breakers"):
-            known[name] = tuple(known.get(name, ()))
-        version = int(known.get("version", 0))
-        return Heartbeat(**{**known, "id": replica, "version": version}) if 0 <= version <= MOST_VERSIONS else None
-    except (ValueError, TypeError, AttributeError, OverflowError):
-        return None
+def _judged(key: str, kind: str, size: int, raw: bytes) -> Heard:
+    """Say what a key of the store is to us; one that expired in between is nothing at all."""
+    if kind == "none":
+        return Heard()
+    if kind != "string":
+        return no_heartbeat(key, f"is a {kind}, should be a string")
+    if size > MOST_BYTES:
+        return no_heartbeat(key, f"has {size:,} bytes, more than any heartbeat")
+    return heard(key, raw)

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from proxy.core.adopt import Adopt, WriteBack, condition_of, decide, decide_emergencies
 from proxy.core.emergency import Emergency, interpret
-from proxy.core.problems import Alarm
+from proxy.core.problems import Alarm, in_short
 from proxy.core.rules import RuleSet, Side
 from proxy.store.view import Found, Look
 
@@ -122,7 +122,7 @@ class Holding:
 
     def alarm(self, topic: str, alarm: Alarm | None) -> None:
         """Raise, replace or lift the one alarm of a topic."""
-        self._alarms[topic] = alarm
+        self._alarms[topic] = None if alarm is None else in_short(alarm)
 
     def away(self, why: str) -> None:
         """Note that a look failed: everything stays in force."""

@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from proxy.core.brief import brief
 from proxy.core.emergency import Emergency, read_emergency
 from proxy.core.errors import ConfigError, StoreError
 from proxy.core.rules import RuleSet, dump_rule_set, parse_rule_set
@@ -62,7 +63,7 @@ class Snapshot:
                 rule_set, emergencies = _read(path.read_bytes(), path.name, now)
                 return Saved(rule_set, emergencies, tuple(warnings))
             except (OSError, StoreError, ConfigError, ValueError, KeyError, TypeError, AttributeError) as exc:
-                warnings.append(f"{path}: passed over: {exc}")
+                warnings.append(f"{path}: passed over: {brief(str(exc))}")
         return Saved(warnings=tuple(warnings))
 
     def _files(self) -> list[Path]:

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.core.adopt import Missing, Read, Refusal, Refused, Value
+from proxy.core.brief import brief
 from proxy.core.emergency import Emergency, read_emergency
 from proxy.core.errors import ConfigError, NewerSchema, Unreadable
+from proxy.core.problems import in_brief
 from proxy.core.rules import RuleSet, parse_rule_set
 from proxy.store.link import Link, any_after, text_of
 from proxy.store.scripts import load_script
@@ -24,6 +26,7 @@ LOOK = load_script("look", "token")
 NAMES_KEPT = 1_000  # emergencies that are looked at each time; more than any fleet has components
 SCAN_STEP = 1_000
 ABSENT = "absent"
+WHY = 800  # characters of why a document is refused: an alarm says more around it
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,8 @@ class View:
         run_id, role, token, document, cursor, flat = answer
         self._cursor = text_of(cursor)
         emergencies = _emergencies(flat, prefix)
-        self.expect(emergencies)
+        pushed, self._names = self._names, {}
+        self.expect([*emergencies, *pushed])  # in this order: of very many the same ones are looked at each time
         return Look(text_of(run_id), text_of(role), await self._noted(known, text_of(token), document), emergencies)
 
     async def rules(self) -> Found:
@@ -120,13 +124,13 @@ def judged(token: str, document: bytes | None, source: str) -> Read:
     try:
         return Value(parse_rule_set(document, source))
     except NewerSchema as exc:
-        return Refused(Refusal.NEWER, str(exc))
+        return Refused(Refusal.NEWER, brief(str(exc), WHY))
     except Unreadable as exc:
-        return Refused(Refusal.UNREADABLE, str(exc))
+        return Refused(Refusal.UNREADABLE, brief(str(exc), WHY))
     except ConfigError as exc:
-        return Refused(Refusal.INVALID, str(exc))
+        return Refused(Refusal.INVALID, in_brief(exc.problems))
     except Exception as exc:  # a document that trips our own parser must not end the following of emergencies
-        return Refused(Refusal.INVALID, f"{source}: {type(exc).__name__}: {exc}")
+        return Refused(Refusal.INVALID, brief(f"{source}: {type(exc).__name__}: {exc}", WHY))
 
 
 def _emergencies(flat: list[Any], prefix: str) -> dict[str, Emergency]:

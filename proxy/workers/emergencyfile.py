@@ -14,9 +14,9 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from proxy import yamlfile
-from proxy.core.emergency import Emergency, read_emergency
+from proxy.core.emergency import Emergency, emergency_values, read_emergency
 from proxy.core.errors import ConfigError
-from proxy.core.problems import place, problem, shown
+from proxy.core.problems import in_brief, place, problem, shown
 
 LOOK_S = 0.5
 
@@ -59,14 +59,15 @@ class EmergencyFile:
         try:
             found = read_emergency_file(self._path)
         except ConfigError as exc:
-            if str(exc) != self.problem:
-                self.problem = str(exc)
+            why = in_brief(exc.problems)
+            if why != self.problem:
+                self.problem = why
                 self._log.error("emergency_file_refused", problem=self.problem)
             return
         self.problem = ""
         if found != self._known:
             self._known = found
-            self._log.info("emergency_file_read", says={name: each.raw for name, each in found.items()})
+            self._log.info("emergency_file_read", says=emergency_values(found))
             self._take(found)
 
     async def run(self) -> None:

@@ -41,12 +41,14 @@ class Reader:
         found = await self.rules.load()
         fault = f"the store's rules are refused: {found.read.why}" if isinstance(found.read, Refused) else None
         names = found.rule_set.components if found.rule_set is not None else ()
+        called = await self._fleet.roll_call()
         return Facts(
             rules=found.rule_set,
             emergencies=await self._emergencies.read(names),
-            replicas=[asdict(each) for each in await self._fleet.replicas()],
+            replicas=[asdict(each) for each in called.replicas],
             at_s=self.clock(),
             fault=fault,
+            oddities=called.faults,
         )
 
     async def history(self, count: int) -> list[Publication]:

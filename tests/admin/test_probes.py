@@ -67,3 +67,10 @@ async def test_metrics_come_in_the_format_asked_for(house, client, accept, kind)
         assert (answer.status, answer.content_type) == (200, kind)
         assert "banyan_rule_version 1.0" in text
         assert "nosniff" in answer.headers["X-Content-Type-Options"]
+
+
+async def test_readiness_is_a_short_answer_however_much_is_wrong(house, client, monkeypatch):
+    monkeypatch.setattr(house, "troubles", lambda: ("x" * 50_000,) * 3_000)
+    async with served(build_probes(house)) as server, client.get(server.make_url("/readyz")) as answer:
+        body = await answer.read()
+        assert len(body) < 60_000 and b"more" in body

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.core.emergency import HINTS, Emergency, interpret, read_emergency, still_heeded
+from proxy.core.brief import MOST_TOLD, NAME_CHARACTERS
+from proxy.core.emergency import HINTS, Emergency, emergency_values, interpret, read_emergency, still_heeded
 from proxy.core.model import Component, Side
 from proxy.core.problems import Alarm
 
@@ -175,7 +176,7 @@ def test_an_ignored_emergency_says_why():
 def test_a_slip_in_the_file_raises_an_alarm_too():
     found = meaning({}, {"users": CANARY}, {"user": "legacy", "users": "lgacy"})
 
-    assert [alarm.kind for alarm in found.alarms] == ["emergency_unknown_component", "emergency_unreadable"]
+    assert [alarm.kind for alarm in found.alarms] == ["emergency_unreadable", "emergency_unknown_component"]
     assert found.sides == {"users": Side.LEGACY}
 
 
@@ -184,7 +185,29 @@ def test_many_unknown_keys_are_no_slips_and_get_no_suggestions():
     alarms = meaning({f"user{number}": b"legacy" for number in range(200)}, {"users": CANARY}).alarms
 
     assert sum("did you mean `users`?" in alarm.why for alarm in alarms) == HINTS
-    assert len(alarms) == 200
+    assert len(alarms) == MOST_TOLD + 1
+    assert alarms[-1] == Alarm("more_alarms", "… and 150 more")
+
+
+def test_no_number_of_unknown_keys_hides_what_concerns_a_component():
+    keys = {f"x{number}": b"legacy" for number in range(20_000)} | {"users": b"lgacy", "old": b"legacy"}
+    alarms = meaning(keys, {"users": CANARY, "old": RETIRED}).alarms
+
+    assert [(alarm.kind, alarm.component) for alarm in alarms[:2]] == [
+        ("emergency_unreadable", "users"),
+        ("emergency_ignored", "old"),
+    ]
+    assert alarms[-1].why == "… and 19,952 more"
+
+
+def test_keys_and_values_of_any_length_are_told_shortly():
+    keys = {"x" * 5_000: b"y" * 5_000, "users": b"z" * 5_000}
+    for alarm in meaning(keys, {"users": CANARY}).alarms:
+        assert len(alarm.why) < 300 and len(alarm.component or "") <= NAME_CHARACTERS
+    told = emergency_values({name: read_emergency(raw) for name, raw in keys.items()})
+    assert [(len(name), len(raw)) for name, raw in told.items()] == [(NAME_CHARACTERS, NAME_CHARACTERS), (5, 100)]
+    many = {f"x{number}": read_emergency(b"legacy") for number in range(500)}
+    assert len(emergency_values(many)) == MOST_TOLD
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,20 @@ from pydantic import Field, ValidationError
 
 from proxy.core.errors import Position, Problem
 from proxy.core.model import Component, Frozen, Items
-from proxy.core.problems import KEY, did_you_mean, either, known_keys, place, problems_of, shown, suggestion
+from proxy.core.problems import (
+    KEY,
+    Alarm,
+    did_you_mean,
+    either,
+    first_alarms,
+    first_of,
+    in_brief,
+    known_keys,
+    place,
+    problems_of,
+    shown,
+    suggestion,
+)
 
 
 @pytest.mark.parametrize(
@@ -173,3 +186,34 @@ def test_the_keys_that_may_stand_somewhere_are_those_of_the_model_there(path, ke
 def test_a_word_that_nobody_types_is_not_compared():
     """It comes from a store where anybody may write, and comparing costs the square of its length."""
     assert did_you_mean("phase" * 30, ["phase" * 29]) is None
+
+
+def _many(count: int, what: str = "is wrong") -> list[Problem]:
+    return [Problem(Position("redis:rules"), f"components.c{number}", what) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("count", "last"),
+    [(3, "components.c2: is wrong"), (6, "… and 1 more"), (200, "… and 195 more"), (3_002, "… and 2,997 more")],
+)
+def test_what_is_wrong_with_a_document_is_told_in_one_short_text(count, last):
+    lines = in_brief(first_of(_many(count))).split("\n")
+
+    assert lines[0] == "redis:rules: components.c0: is wrong"
+    assert len(lines) == min(count, 6)
+    assert lines[-1].endswith(last)
+
+
+def test_one_short_text_is_short_whatever_the_problems_say():
+    assert len(in_brief(_many(5_000, "x" * 100_000))) < 1_000
+    assert in_brief([]) == ""
+    assert in_brief([Problem(Position("f"), "", "and 3 more problems")]) == "… and 3 more"
+
+
+def test_of_very_many_alarms_the_first_are_told_each_in_short():
+    alarms = [Alarm("k", "x" * 5_000, "y" * 5_000)] * 3_047
+
+    told = first_alarms(alarms)
+    assert told[0] == Alarm("k", "x" * 999 + "…", "y" * 99 + "…")
+    assert (len(told), told[-1]) == (51, Alarm("more_alarms", "… and 2,997 more"))
+    assert first_alarms(alarms[:1]) == (told[0],)

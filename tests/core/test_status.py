@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
+from proxy.core.brief import told
 from proxy.core.emergency import read_emergency
 from proxy.core.problems import Alarm
 from proxy.core.rules import FileRecord, Origin, RuleSet, Side, parse_component
@@ -317,3 +318,32 @@ def test_a_replica_that_says_nonsense_does_not_hide_the_others():
 
     assert [each["id"] for each in found["replicas"]] == ["odd", "fine"]
     assert found["alarms"][0]["kind"] == "['a']"
+
+
+def test_whatever_the_replicas_and_the_store_say_the_document_stays_short():
+    alarms = [Alarm("k", f"{number}" + "x" * 5_000, "users") for number in range(3_000)]
+    refused = [RefusedFile("users", "users.yaml", f"{number}" + "y" * 5_000) for number in range(3_000)]
+    facts = heartbeat_facts(connected=True, alarms=alarms, refused=refused)
+    facts |= drift_facts((f"gone{number}", "f.yaml", "z" * 5_000) for number in range(3_000))
+    assert [len(facts[name]) for name in ("alarms", "refused_files", "drifts")] == [51, 51, 51]
+    assert facts["refused_files"][-1] == {"component": "", "file": "", "problem": "… and 2,950 more"}
+    assert len(orjson.dumps(facts)) < 200_000
+
+    keys = {f"x{number}" + "k" * 5_000: read_emergency(b"v" * 5_000) for number in range(3_000)}
+    keys["users"] = read_emergency(b"legacy")
+    said = told(f"{number}" + "r" * 5_000 for number in range(3_000))
+    shown = document(rule_set(component()), emergencies=keys, replicas=[replica(refusals=said, facts=facts)])
+    assert len(orjson.dumps(shown)) < 1_000_000
+    assert shown["emergencies"]["users"]["side"] == "legacy"
+    assert len(shown["because"]) == 201 and shown["because"][-1].endswith(" more")
+
+
+def test_many_replicas_that_say_different_things_do_not_make_the_document_long():
+    replicas = [
+        replica(f"r{number}", facts=heartbeat_facts(connected=True, alarms=[Alarm("k", f"trouble {number}")]))
+        for number in range(900)
+    ]
+    shown = document(rule_set(component()), replicas=replicas)
+
+    assert len(shown["alarms"]) == len(shown["because"]) == 201
+    assert shown["alarms"][-1] == {"kind": "", "why": "… and 700 more", "component": "", "replicas": []}

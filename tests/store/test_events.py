@@ -6,6 +6,7 @@ import asyncio
 
 import orjson
 import pytest
+import structlog
 
 from proxy.core.errors import StoreError
 from proxy.store.events import Events, happened, stamp
@@ -113,3 +114,15 @@ async def test_facts_that_are_no_json_are_written_as_text(link: Link, tmp_path):
     await events.flush()
 
     assert (await events.tail())[0].facts == {"where": str(tmp_path)}
+
+
+async def test_an_event_is_short_whatever_it_tells_of(link: Link):
+    with structlog.testing.capture_logs() as lines:
+        events = Events(link, structlog.get_logger())
+        events.append("k", "c" * 5_000, "w" * 5_000, "y" * 5_000, problems=["p" * 5_000] * 3_000, count=7)
+        await events.flush()
+
+    (event,) = await events.tail()
+    assert event.facts["count"] == 7 and event.facts["problems"][-1] == "… and 2,950 more"
+    assert event.why == "y" * 999 + "…"
+    assert len(str(lines)) < 60_000 and sum(map(len, event.words())) < 200_000

@@ -289,3 +289,20 @@ async def test_rules_that_cannot_be_made_ready_are_followed_all_the_same(server:
     await replica.start()
 
     await until(lambda: replica.version == 1)
+
+
+async def test_a_flood_of_keys_is_a_bounded_number_of_lines(server: Server, link: Link, make_replica):
+    await publish(link, users=5)
+    replica = make_replica(server.url, poll_s=HOUR)
+    await replica.start()
+    await until(lambda: replica.state.pushed)
+    await server.redis.mset({f"banyan:emergency:x{number}": "legacy" for number in range(5_000)})
+    await server.redis.set("banyan:emergency:users", "legacy")
+
+    await until(lambda: replica.state.sides == {"users": Side.LEGACY})
+    for _ in range(5):
+        seen = replica.follower.state.read_at
+        replica.follower.poke()
+        await until(lambda seen=seen: replica.follower.state.read_at != seen)
+    assert len(replica.state.alarms) <= 52
+    assert len(replica.lines.kinds()) <= 52

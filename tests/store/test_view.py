@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import orjson
 import pytest
 
 from proxy.core.adopt import Missing, Read, Refusal, Refused, Value
@@ -161,3 +162,26 @@ async def test_a_name_that_no_component_can_have_is_passed_over(server: Server, 
     await server.redis.set("banyan:emergency:user", "legacy")
 
     assert list((await View(link).look()).emergencies) == ["user"]
+
+
+def test_a_document_with_any_number_of_problems_is_refused_in_one_short_text():
+    bad = {f"c{number}": {"component": "X!" * 5_000, "routes": {"bad" * 5_000: 1}} for number in range(900)}
+    document = orjson.loads(dump_rule_set(rules())) | {"components": bad}
+    said = judged("sha:1", orjson.dumps(document), "banyan:rules")
+
+    assert isinstance(said, Refused) and said.refusal is Refusal.INVALID
+    assert len(said.why) < 1_000 and said.why.endswith(" more")
+    newer = orjson.loads(dump_rule_set(rules())) | {"schema": "9." + "9" * 100_000}
+    said = judged("sha:1", orjson.dumps(newer), "banyan:rules")
+    assert isinstance(said, Refused) and len(said.why) <= 800
+
+
+async def test_of_very_many_emergencies_the_same_ones_are_looked_at_each_time(server: Server, link: Link):
+    await server.redis.mset({f"banyan:emergency:{n}": "legacy" for n in range(5_000)})
+    view = View(link)
+    first = list((await view.look(["users"])).emergencies)
+    for n in range(4):
+        looking = asyncio.create_task(view.look(["users"]))
+        await asyncio.sleep(0)
+        view.expect(str(number) for number in range(5_000 - n * 900, 4_000 - n * 900, -1))
+        assert list((await looking).emergencies)[:500] == first[:500]

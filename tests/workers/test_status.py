@@ -75,3 +75,18 @@ async def test_without_the_store_there_are_no_facts(server, link):
 
     with pytest.raises(StoreError):
         await reader_of(link).facts()
+
+
+async def test_what_stands_in_the_place_of_a_replica_is_one_sentence_and_never_its_content(server, link):
+    await server.redis.set("banyan:replica:r1", '{"refusals": [null], "facts": {"alarms": "ab"}}')
+    await server.redis.set("banyan:replica:r2", '{"facts": {"alarms": ["a", {"kind": "k"}]}}')
+    await server.redis.set("banyan:replica:r3", b"x" * 5_000_000)
+
+    shown = status_document(await reader_of(link).facts())
+    assert [each["id"] for each in shown["replicas"]] == ["r2"]
+    assert shown["because"] == [
+        "no rules were ever published: everything goes to legacy",
+        "replica:r1 is no heartbeat: refusals.0 should be text (quote it), is null",
+        "replica:r2 is understood in part: facts.alarms.0 should be a mapping, is `a`",
+        "replica:r3 is no heartbeat: has 5,000,000 bytes, more than any heartbeat",
+    ]
