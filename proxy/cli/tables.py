@@ -139,6 +139,8 @@ def _verdict(document: Mapping[str, Any]) -> Text:
         return Text("a breaker is open", style="yellow")
     if document["drifts"]:
         return Text("a rule file has a component that is not live", style="yellow")
+    if any(each["drifts"] for each in document["components"].values()):
+        return Text("a rule file is not what is live: see drift", style="yellow")
     return Text("all is well", style="green")
 
 

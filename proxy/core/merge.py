@@ -104,7 +104,8 @@ def on_file(
     if starting and now in known:
         return Drift("the file is in a state that was live before; it takes nothing back")
     if not starting and was != live_hash:
-        return Drift("the file was edited from a state that is not what is live")
+        why = "the file was edited from a state that is not what is live; `banyan rules push` publishes the edit"
+        return Drift(why)
     if now is None:
         return Remove()
     return _publish(live.values if live is not None and live_hash is not None else {}, values or {}, live_component)

@@ -53,11 +53,17 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class FileDrift:
-    """A component whose file (None: it has none here) is not what is live, and why that is only shown."""
+    """A component whose file (None: it has none here) is not what is live, its state, and why that is only shown."""
 
     component: str
     file: str | None
     why: str
+    state: str = ""  # a hash
+
+    @property
+    def what(self) -> tuple[str, str | None, str]:
+        """What is told once: each further edit of such a file is another one."""
+        return self.component, self.file, self.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,8 @@ def take_in(live: RuleSet | None, folder: RuleFolder, memory: Memory) -> Intake:
         else:
             settled[name] = file.hash
         if isinstance(decision, Drift):
-            drifts.append(FileDrift(name, file.name, decision.why if _is_live(live, name) else _REMOVED))
+            why = decision.why if _is_live(live, name) else _REMOVED
+            drifts.append(FileDrift(name, file.name, why, file.hash))
     taken = _fitting(live, wishes, folder.positions)
     for name in wishes.keys() - taken.keys():
         refused[name] = Frozen(name, wishes[name].file.name, _objections(live, taken, wishes[name], folder.positions))
@@ -161,7 +168,9 @@ def _is_live(live: RuleSet | None, name: str) -> bool:
 
 def _why_not(record: FileRecord | None, file: RuleFile) -> str:
     known = record is not None and file.hash in record.hashes
-    return f"the file is in {'a state that was live before' if known else 'another state than the one that is live'}"
+    if known:
+        return "the file is in a state that was live before"
+    return "the file is in another state than the one that is live; `banyan rules push` publishes what was edited"
 
 
 def _without_file(live: RuleSet | None, folder: RuleFolder) -> Iterable[FileDrift]:

@@ -178,7 +178,8 @@ class FileFollower:
         if intake.rules is not None:
             await self._publish(intake, intake.rules)
         self._memory = self._memory.dealt_with({**intake.settled, **intake.published})
-        for drift in set(intake.drifts) - set(self._state.drifts):
+        told = {drift.what for drift in self._state.drifts}
+        for drift in (each for each in intake.drifts if each.what not in told):
             self._reports.append("file_drift", drift.component, self._who(()), drift.why, file=drift.file)
         self._unfit = intake.refused
         frozen = self._frozen({**folder.frozen, **intake.refused})

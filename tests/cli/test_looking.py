@@ -63,7 +63,7 @@ def test_status_shows_files_that_only_drift(place):
     said = place.say("status")
 
     assert "users: drift in a: the file is old (`banyan rules diff` there)" in said.out
-    assert said.out.rstrip().endswith("all is well")
+    assert said.out.rstrip().endswith("a rule file is not what is live: see drift")
 
 
 def test_a_replica_ahead_of_an_unreadable_store_is_not_called_behind(place):

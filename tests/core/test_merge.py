@@ -219,6 +219,7 @@ X = {"component": "users", "weight": 25, "routes": {"/a": {}}}
 Y = {**X, "weight": 25, "owner": "team"}
 RECORD = record_of("x", X, ("w", "v"))
 LIVE = component(weight=50)
+FROM_ELSEWHERE = "the file was edited from a state that is not what is live; `banyan rules push` publishes the edit"
 
 
 def decide(live=RECORD, live_component=LIVE, *, was="x", now="y", values=Y, starting=False):
@@ -247,9 +248,9 @@ OWNER = Edit(("owner",), ABSENT, "team")
         # an unknown state at the start is new
         ({"was": None, "starting": True}, Publish((OWNER,))),
         # a late replica whose old file is edited, or catches up step by step
-        ({"was": "w"}, "the file was edited from a state that is not what is live"),
-        ({"was": "w", "now": "v"}, "the file was edited from a state that is not what is live"),
-        ({"was": None}, "the file was edited from a state that is not what is live"),
+        ({"was": "w"}, FROM_ELSEWHERE),
+        ({"was": "w", "now": "v"}, FROM_ELSEWHERE),
+        ({"was": None}, FROM_ELSEWHERE),
         # nothing was ever published of this component
         ({"live": None, "live_component": None, "was": None}, Seed()),
         ({"live": None, "live_component": None, "was": None, "starting": True}, Seed()),
@@ -264,7 +265,7 @@ OWNER = Edit(("owner",), ABSENT, "team")
         ),
         # the file goes away
         ({"now": None, "values": None}, Remove()),
-        ({"now": None, "values": None, "was": "w"}, "the file was edited from a state that is not what is live"),
+        ({"now": None, "values": None, "was": "w"}, FROM_ELSEWHERE),
         ({"now": None, "values": None, "was": None, "starting": True}, "the component is live and has no file here"),
         # the component was removed since; an old file revives nothing, a new one does
         ({"live_component": None, "now": None, "values": None}, Same()),
@@ -272,7 +273,7 @@ OWNER = Edit(("owner",), ABSENT, "team")
             {"live_component": None, "was": None, "now": "x", "values": X, "starting": True},
             "the file is in a state that was live before; it takes nothing back",
         ),
-        ({"live_component": None, "now": "x"}, "the file was edited from a state that is not what is live"),
+        ({"live_component": None, "now": "x"}, FROM_ELSEWHERE),
         (
             {"live_component": None, "was": None, "now": "x", "values": {"weight": 1}},
             Publish((Edit(("weight",), ABSENT, 1),)),

@@ -121,11 +121,16 @@ def test_a_late_replica_with_old_files_takes_nothing_back():
 
     assert intake.rules is None
     assert intake.drifts == (
-        FileDrift("users", "users.yaml", "the file is in a state that was live before; it takes nothing back"),
+        FileDrift(
+            "users", "users.yaml", "the file is in a state that was live before; it takes nothing back", USERS.hash
+        ),
     )
     again = take_in(rules, folder(USERS), Memory().dealt_with(intake.settled))
     assert again.rules is None
-    assert again.drifts == (FileDrift("users", "users.yaml", "the file is in a state that was live before"),)
+    assert again.drifts == (
+        FileDrift("users", "users.yaml", "the file is in a state that was live before", USERS.hash),
+    )
+    assert {each.what for each in again.drifts} == {each.what for each in intake.drifts}  # told once
 
 
 def test_a_new_file_is_published_beside_what_is_live():
@@ -181,8 +186,16 @@ def test_an_edit_from_a_state_that_is_not_live_is_only_shown():
     intake = take_in(live(USERS_60), folder(other), seen(USERS))
 
     assert intake.rules is None
-    assert [drift.why for drift in intake.drifts] == ["the file was edited from a state that is not what is live"]
+    assert [drift.why for drift in intake.drifts] == [
+        "the file was edited from a state that is not what is live; `banyan rules push` publishes the edit"
+    ]
     assert intake.settled == {"users": other.hash}
+    again = take_in(live(USERS_60), folder(other), seen(USERS).dealt_with(intake.settled))
+    assert [drift.why for drift in again.drifts] == [
+        "the file is in another state than the one that is live; `banyan rules push` publishes what was edited"
+    ]
+    once_more = take_in(live(USERS_60), folder(file("users", weight=98, routes={"/api/users": {}})), seen(other))
+    assert not {each.what for each in once_more.drifts} & {each.what for each in again.drifts}  # told again
 
 
 def test_a_drifted_file_that_was_brought_up_to_date_counts_from_then_on():

@@ -221,6 +221,12 @@ async def test_a_late_replica_with_old_files_takes_nothing_back(make_replica: Ma
     ]
     assert await store.weight() == 60
     assert [event.component for event in await store.events_of(late, "file_drift")] == ["users"]
+    for edited in (6, 0):  # from a state that is not live: told each time, so that nobody takes it for published
+        before = late.state.drifts
+        late.write(users=users(edited))
+        await until(lambda before=before: late.state.drifts != before)
+    assert await store.weight() == 60
+    assert len(await store.events_of(late, "file_drift")) == 3
 
 
 async def test_files_that_were_edited_while_nobody_ran_are_published(make_replica: MakeReplica, store: Store):
