@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 
-OVERHEAD_BYTES = 4096  # of extensions in one body
+OVERHEAD_BYTES = 4096  # of extensions in one body, beside an eighth of the body itself: some sign each of their chunks
+_EIGHTH = 3  # as a shift
 TRAILER_BYTES = 8192
 LINE_BYTES = OVERHEAD_BYTES + 64
 
@@ -119,6 +120,7 @@ class ChunkedDecoder:
         if size >> 63:
             raise BadChunk("a chunk is larger than any body")
         self._left = size
+        self._overhead = max(0, self._overhead - (size >> _EIGHTH))
         if not size:
             self._overhead = 0
             self._state = self._trailer

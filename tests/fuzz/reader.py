@@ -229,6 +229,7 @@ def body_of(data: bytes, length: int, *, of_request: bool) -> Body:
         overhead += len(found[2])
         if overhead > 4096 or size >= 1 << 63:
             return Body(b"".join(blocks), at, BAD)
+        overhead = max(0, overhead - size // 8)
         at = end + 2
         if not size:
             return _trailers(data, at, b"".join(blocks), of_request)

@@ -132,6 +132,16 @@ def test_what_no_trailer_may_be(name):
     assert name in FORBIDDEN_TRAILERS
 
 
+def test_extensions_may_be_an_eighth_of_a_large_body():
+    """As of a sender that signs each chunk of 64 KiB, however many there are."""
+    signed = b"10000;chunk-signature=" + b"a" * 64 + b"\r\n" + b"x" * 65_536 + b"\r\n"
+    body, done, _ = decoded(signed * 100 + b"0;chunk-signature=" + b"a" * 64 + b"\r\n\r\n")
+    assert (len(body), done) == (6_553_600, True)
+    eighth = b"8;" + b"a" * 7 + b"\r\n" + b"x" * 8 + b"\r\n"  # eight times as much as that
+    with pytest.raises(BadChunk):
+        decoded(eighth * (OVERHEAD_BYTES // 7 + 1))
+
+
 def test_extensions_and_trailers_are_bounded_over_the_whole_body():
     with pytest.raises(BadChunk):
         decoded(b"5;" + b"a" * 65_536 + b"\r\nhello\r\n0\r\n\r\n")
