@@ -81,7 +81,7 @@ class SideLimits(Frozen):
 
 class Limits(Frozen):
     """
-    How much of anything is taken from a client before it says 414, 431 or 400; see `core/limits.py`.
+    How much of anything is taken from a client before it says 413, 414, 431 or 400; see `core/limits.py`.
 
     The connections of clients that this process holds: beyond them the one that is idle the longest gives way.
     """
@@ -90,6 +90,7 @@ class Limits(Frozen):
     line_bytes: Annotated[int, Field(ge=256, le=1_048_576)] = 16_384
     head_fields: Annotated[int, Field(ge=8, le=10_000)] = 100
     target_bytes: Annotated[int, Field(ge=256, le=1_048_576)] = 16_384
+    body_bytes: Annotated[int, Field(ge=0, le=2**62)] = 0  # 0: no limit
     body_buffer_bytes: Annotated[int, Field(ge=0, le=16_777_216)] = 65_536
     connections: Annotated[int, Field(ge=1, le=1_048_576)] = 8_192  # no limit at all would be that of the descriptors
     connections_per_address: Annotated[int, Field(ge=0, le=1_048_576)] = 0  # 0: no limit; trusted proxies have none

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class WireLimits:
     """
-    Bounds for one connection; what exceeds them gets 414, 431 or 400 on the client's side, 502 on a side's.
+    Bounds for one connection; what exceeds them gets 413, 414, 431 or 400 on the client's side, 502 on a side's.
 
     The last two are for all connections of clients: what exceeds them is closed without a word.
     """
@@ -17,6 +17,7 @@ class WireLimits:
     line_bytes: int = 16_384  # one field, name and value
     head_fields: int = 100
     target_bytes: int = 16_384
+    body_bytes: int = 0  # of a request; 0: no limit
     body_buffer_bytes: int = 65_536  # a body up to here is kept so that a request can be sent again
     connections: int = 8_192
     connections_per_address: int = 0  # 0: no limit

@@ -28,6 +28,7 @@ from proxy.wire.upstream import Line, Upstream
 if TYPE_CHECKING:
     from proxy.gateway.gateway import Gateway
 
+_TORN = {400: "body", 408: "body_timeout", 413: "body_bytes"}  # how a request is counted whose body ends with it
 HEARD_BYTES = 65_536  # an answer for a client that left is heard to its end up to this: its connection is kept
 _CLOSED = State.CLOSED  # looking a member up costs more than a comparison
 
@@ -113,6 +114,7 @@ class Exchange:
     def torn(self, status: int, why: str) -> None:
         """The body will never be whole: the side must see an abort, not a short body."""
         self._let_go()
+        self._gateway.records.refused.add(_TORN[status])
         if self._committed:
             self._client.abort()
             self._record(GONE)

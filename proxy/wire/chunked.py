@@ -36,20 +36,33 @@ FORBIDDEN_TRAILERS = frozenset(
 class BadChunk(Exception):
     """The body breaks the coding; where it would end is unknown, so the connection must go."""
 
+    status = 400
+
+
+class TooLarge(BadChunk):
+    """The body is larger than it may be."""
+
+    status = 413
+
 
 class ChunkedDecoder:
     """
     Takes bytes as they come and gives the body's blocks.
 
     Once `done`, `rest` holds the bytes behind the body. Trailers are checked and dropped; `of_request` refuses those
-    that nobody sends in good faith. An answer, whose head was passed on, would only be torn by that.
-    When it has `stopped` it keeps what it did not read: the next `feed`, of nothing, goes on with it.
+    that nobody sends in good faith. An answer, whose head was passed on, would only be torn by that. A body may have
+    `most_bytes`, or any number if that is 0. When the decoder has `stopped` it keeps what it did not read: the next
+    `feed`, of nothing, goes on with it.
     """
 
-    __slots__ = ("_held", "_left", "_of_request", "_overhead", "_state", "done", "rest", "stopped")
+    __slots__ = (
+        "_bytes", "_held", "_left", "_most_bytes", "_of_request", "_overhead", "_state", "done", "rest", "stopped",
+    )  # fmt: skip
 
-    def __init__(self, of_request: bool) -> None:
+    def __init__(self, of_request: bool, most_bytes: int = 0) -> None:
         self._of_request = of_request
+        self._most_bytes = most_bytes
+        self._bytes = 0
         self._held = b""
         self._left = 0
         self._overhead = 0
@@ -119,6 +132,9 @@ class ChunkedDecoder:
         size = int(found[1], 16)
         if size >> 63:
             raise BadChunk("a chunk is larger than any body")
+        self._bytes += size
+        if self._bytes > self._most_bytes > 0:
+            raise TooLarge(f"the body is larger than {self._most_bytes} bytes")
         self._left = size
         self._overhead = max(0, self._overhead - (size >> _EIGHTH))
         if not size:

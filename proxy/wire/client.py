@@ -247,7 +247,7 @@ class Client(asyncio.Protocol, Paced):
     def _expect_body(self, length: int) -> None:
         self._body_left = length
         if length == UNKNOWN_LENGTH:
-            self._decoder = ChunkedDecoder(of_request=True)
+            self._decoder = ChunkedDecoder(True, self._front.limits.body_bytes)
         self._front.wheel.arm(self, self._front.deadlines.body_idle_s)
 
     def proceed(self) -> None:
@@ -269,7 +269,7 @@ class Client(asyncio.Protocol, Paced):
             try:
                 data = b"".join(decoder.feed(data, LINES_A_TURN))  # tiny chunks must not cost a write each
             except BadChunk as exc:
-                self._torn(exchange, 400, str(exc))
+                self._torn(exchange, exc.status, str(exc))
                 return b""
             if decoder.stopped:
                 self.give_way()

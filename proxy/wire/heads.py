@@ -148,6 +148,8 @@ def read_request(head: bytes, limits: WireLimits, own: dict[bytes, Field] | None
     request.saw = saw
     request.minor = minor
     _settle(request, special)
+    if request.length > limits.body_bytes > 0:
+        raise Refused(413, f"the body is larger than {limits.body_bytes} bytes", "body_bytes")
     _check_target(request, limits)
     return request
 

@@ -10,7 +10,7 @@ from proxy.core.limits import ClientDeadlines, WireLimits
 
 
 def test_the_defaults_are_those_of_the_contract():
-    assert astuple(WireLimits()) == (65_536, 16_384, 100, 16_384, 65_536, 8_192, 0)
+    assert astuple(WireLimits()) == (65_536, 16_384, 100, 16_384, 0, 65_536, 8_192, 0)
     assert astuple(ClientDeadlines()) == (10.0, 30.0, 60.0)
 
 

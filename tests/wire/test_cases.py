@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import pytest
 
+from proxy.core.limits import WireLimits
 from proxy.core.rules import Side
 from tests import pki
 from tests.peers import RawClient, answering, ok
@@ -208,6 +209,34 @@ BROKEN_BODIES = {
     "28 trailer Authorization": b"5\r\nhello\r\n0\r\nAuthorization: x\r\n\r\n",
     "28 trailer that is no field": b"5\r\nhello\r\n0\r\nX\r\n\r\n",
 }  # fmt: skip
+
+
+OVERSIZED = {  # where 10 bytes are the limit
+    "by its length": post(b"Content-Length: 11", body=b"0123456789a"),
+    "by its length, asked for before it is sent": post(b"Content-Length: 11", b"Expect: 100-continue"),
+    "in one chunk": post(b"Transfer-Encoding: chunked", body=b"b\r\n"),
+    "in several chunks": post(b"Transfer-Encoding: chunked", body=b"9\r\n012345678\r\n2\r\n"),
+}
+FITTING = (
+    post(b"Content-Length: 10", body=b"0123456789"),
+    post(b"Transfer-Encoding: chunked", body=b"5\r\n01234\r\n5\r\n56789\r\n0\r\n\r\n"),
+)
+
+
+@WAYS
+@pytest.mark.parametrize("case", OVERSIZED)
+async def test_a_body_beyond_the_limit_is_413_and_no_side_takes_it_for_a_whole_one(case, way):
+    async with running(LEGACY_ONLY, limits=WireLimits(body_bytes=10)) as rig:
+        client = await rig.connect()
+        for fits in FITTING:
+            await send(client, fits, way)
+            assert (await client.answer()).status == 200
+        await send(client, OVERSIZED[case], way)
+        answer = await client.answer()
+        assert (answer.status, answer.value(b"connection")) == (413, b"close")
+        assert await client.rest() == b""
+        assert dict(rig.gateway.records.refused.items()) == {"body_bytes": 1}
+        assert [request.body for request in seen_by(rig.legacy)[0]] == [b"0123456789"] * 2
 
 
 @WAYS
