@@ -38,9 +38,9 @@ def push(
 
     A component without a file is removed, which only one that is off or retired can be. With `take_files` the files
     count whole: live values that differ are replaced. `past` are the changes that the history knows. Raises
-    NotAllowed for a component that cannot be removed, for an empty folder, for a file that is in a state from before
-    or says a value from before, unless `take_files` says that it is meant; ConfigError, with every place, when the
-    result would not be valid.
+    NotAllowed for a component that cannot be removed, for an empty folder, for a file that would take something back
+    because it is in a state from before or says a value from before, unless `take_files` says that it is meant;
+    ConfigError, with every place, when the result would not be valid.
     """
     if not take_files:
         _check_pushed(rules, files)
@@ -49,7 +49,8 @@ def push(
     records |= {name: _record(rules, name, "", {}) for name in rules.components if name not in components}
     draft = drafted(rules, components, files=records)
     if not take_files:
-        _check_kept(rules, draft, past)
+        old = frozenset(name for name, file in files.items() if _is_from_before(rules, name, file))
+        _check_kept(rules, draft, past, old)
     positions = {name: file.positions for name, file in files.items()}
     problems = (
         *check_components(components, positions),
@@ -64,12 +65,6 @@ def push(
 
 def _check_pushed(rules: RuleSet, files: Mapping[str, FileState]) -> None:
     """Raise NotAllowed when the files are probably not those that are meant."""
-    old = [name for name, file in files.items() if _is_from_before(rules, name, file)]
-    if old:
-        raise NotAllowed(
-            f"{', '.join(old)}: the file is in a state that was live before and would take back what came after; "
-            f"{_BOTH_WAYS}"
-        )
     if rules.components and not files:
         raise NotAllowed("there are no rule files here: `rules push --take files` removes every component")
     for name, live in rules.components.items():
@@ -77,22 +72,23 @@ def _check_pushed(rules: RuleSet, files: Mapping[str, FileState]) -> None:
             raise NotAllowed(f"{name} has no file here and {problems[0].what}; `rules pull --write` writes its file")
 
 
-def _check_kept(rules: RuleSet, draft: Draft, past: Iterable[Change]) -> None:
-    """Raise NotAllowed when an edit says what a field said before: nobody knows whether that is meant."""
-    back = tuple(_taken_back(rules, draft, past))
+def _check_kept(rules: RuleSet, draft: Draft, past: Iterable[Change], old: frozenset[str]) -> None:
+    """Raise NotAllowed when an edit says what a field, or the whole file, said before: is that meant?"""
+    back = tuple(_taken_back(rules, draft, past, old))
     if back:
         raise NotAllowed(
             f"the files here would take back: {'; '.join(back)}; if these files are older than that, {_BOTH_WAYS}"
         )
 
 
-def _taken_back(rules: RuleSet, draft: Draft, past: Iterable[Change]) -> Iterator[str]:
+def _taken_back(rules: RuleSet, draft: Draft, past: Iterable[Change], old: frozenset[str]) -> Iterator[str]:
+    """Say each field that would be taken back; all that a file in a state from before (`old`) changes is."""
     said_before = [(name, edit.path, edit.old) for name, edit in past]
     for name, changed in draft.edits.items():
         if name not in rules.components or name not in draft.rules.components:
             continue
         for edit in changed:
-            if (name, edit.path, edit.new) in said_before:
+            if name in old or (name, edit.path, edit.new) in said_before:
                 origin = rules.origins.get(name, {}).get(edit.field)
                 whose = f" (now by {origin.who}, {origin.at})" if origin is not None else ""
                 yield f"{name}.{edit}{whose}"

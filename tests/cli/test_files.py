@@ -44,13 +44,15 @@ def test_a_push_with_one_bad_file_publishes_nothing_and_names_every_problem(plac
 
 def test_a_push_of_files_from_before_is_refused(place):
     place.write("rules/users.yaml", USERS.replace("weight: 5 ", "weight: 9 "))
-    place.say("rules", "push")
+    place.say("rules", "push", "--who", "ana")
     place.write("rules/users.yaml", USERS)
 
     said = place.say("rules", "push")
 
-    assert said.code == 3
+    assert (said.code, said.out) == (3, "")
+    assert "the files here would take back: users.weight: 9 → 5 (now by ana, 20" in said.err
     assert "--take files" in said.err
+    assert "pull --write" in said.err
 
 
 def test_a_push_from_an_older_folder_names_what_it_would_take_back_and_whose_it_is(place):

@@ -77,12 +77,30 @@ def test_push_of_an_edit_that_is_live_already_still_remembers_the_file():
 
 
 def test_push_of_files_from_before_is_refused_unless_it_is_meant():
-    live = rule_set(component(weight=50), files={"users": record(file(weight=50).values, "h2", "h1")})
+    ana = Origin(who="ana", why="", at="2026-01-01T00:00:00Z", version=40)
+    live = rule_set(
+        component(weight=50, owner="team-a"),
+        files={"users": record(file(weight=50, owner="team-a").values, "h2", "h1")},
+        origins={"users": {"weight": ana}},
+    )
     old = {"users": file(weight=5, hash="h1")}
 
-    with pytest.raises(NotAllowed, match="take back what came after"):
+    with pytest.raises(NotAllowed) as refused:
         push(live, old)
-    assert push(live, old, take_files=True).sentences() == ("users.weight: 50 → 5",)
+    assert str(refused.value) == (
+        "the files here would take back: users.weight: 50 → 5 (now by ana, 2026-01-01T00:00:00Z); "
+        "users.owner: team-a → null; if these files are older than that, `rules pull --write` brings it up to date, "
+        "`rules push --take files` publishes it as it is"
+    )
+    assert set(push(live, old, take_files=True).sentences()) == {"users.weight: 50 → 5", "users.owner: team-a → null"}
+
+
+def test_push_of_a_file_from_before_that_takes_nothing_back_only_remembers_it():
+    live = rule_set(component(weight=5), files={"users": record(file(weight=50).values, "h2", "h1")})
+
+    draft = push(live, {"users": file(weight=5, hash="h1")})
+
+    assert (draft.edits, draft.rules.files["users"].hash) == ({}, "h1")
 
 
 def test_push_that_takes_files_replaces_live_values():

@@ -160,8 +160,26 @@ async def test_the_last_publication_is_taken_back(store: RuleStore):
     assert await store.taken_back(second) == first.components
     third = await store.publish(reweighted(second, chat=9), expect=2, who="ana", why="")
     assert (await store.taken_back(third, 2))["users"].weight == 5
-    with pytest.raises(NotAllowed, match="nothing of version 77"):
+    last = "nothing of version 77 that could be taken back; `rules undo 3` takes back the last change"
+    with pytest.raises(NotAllowed, match=last):
         await store.taken_back(third, 77)
+
+
+async def test_where_a_publication_changed_nothing_the_last_that_did_is_named(store: RuleStore):
+    first = await seed(store)
+    same = await store.publish(first, expect=1, who="files", why="the files only")
+
+    with pytest.raises(NotAllowed, match="nothing of version 2 that .*; `rules undo 1` takes back the last change"):
+        await store.taken_back(same)
+
+
+async def test_where_nothing_can_be_taken_back_no_version_is_named(link: Link, store: RuleStore):
+    first = await seed(store)
+    await link.call("DEL", link.key("history"))
+
+    with pytest.raises(NotAllowed) as refused:
+        await store.taken_back(first)
+    assert str(refused.value) == "the history has nothing of version 1 that could be taken back"
 
 
 async def test_a_hundred_publishers_at_once_lose_nothing(server: Server, make_link):
