@@ -30,7 +30,7 @@ FIRST_S, MOST_S = 0.2, 5.0
 QUIET = frozenset(  # what somebody asked for, and what is over; everything else is a warning in the log
     (
         "rules_published", "rules_applied", "emergency_set", "emergency_ended", "emergency_over", "alarm_over",
-        "breaker_closed", "breaker_half_open", "certificate_taken", "file_accepted", "file_drift", "written_back",
+        "breaker_closed", "breaker_half_open", "certificate_taken", "file_accepted", "written_back",
         "rules_folder_readable",
     )
 )  # fmt: skip

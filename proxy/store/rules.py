@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import time
 from typing import Any
 
@@ -98,10 +98,11 @@ class RuleStore:
         Raises NotAllowed when the history does not have it or one of its fields changed again since, and StoreError.
         """
         wanted = current.version if version is None else version
-        for entry in await self.history(HISTORY_READ):
-            if (entry.version, entry.epoch) == (wanted, current.epoch) and entry.changes:
+        entries = [each for each in await self.history(HISTORY_READ) if each.epoch == current.epoch and each.changes]
+        for entry in entries:
+            if entry.version == wanted:
                 return taken_back(current, entry)
-        raise NotAllowed(f"the history has nothing of version {wanted} that could be taken back")
+        raise NotAllowed(f"the history has nothing of version {wanted} that could be taken back{_last(current, entries)}")
 
     async def history(self, count: int = 20) -> list[Publication]:
         """Return the last `count` publications, the newest first; raises StoreError."""
@@ -181,6 +182,16 @@ def _expected(found: Found, rule_set: RuleSet, expect: int | None, highest: int)
         mend = "they write theirs back within 5 s; repeat the change then" if highest else "delete the key `rules`"
         raise NotAllowed(f"{forged_words(current.version, highest)}: {mend}")
     return current
+
+
+def _last(current: RuleSet, entries: Sequence[Publication]) -> str:
+    """Name the last change of those in `entries`, unless it is the first publication: without it nothing is left."""
+    if not entries:
+        return ""
+    made = {each.component for each in entries[0].changes if each.edit.path == ("component",)}
+    if made >= current.components.keys():
+        return ""
+    return f"; `rules undo {entries[0].version}` takes back the last change"
 
 
 def _required(found: Found) -> RuleSet:

@@ -166,16 +166,24 @@ async def test_the_last_publication_is_taken_back(store: RuleStore):
 
 
 async def test_where_a_publication_changed_nothing_the_last_that_did_is_named(store: RuleStore):
-    first = await seed(store)
-    same = await store.publish(first, expect=1, who="files", why="the files only")
+    second = await store.publish(reweighted(await seed(store), users=25), expect=1, who="ana", why="")
+    same = await store.publish(second, expect=2, who="files", why="the files only")
 
-    with pytest.raises(NotAllowed, match="nothing of version 2 that .*; `rules undo 1` takes back the last change"):
+    with pytest.raises(NotAllowed, match="nothing of version 3 that .*; `rules undo 2` takes back the last change"):
         await store.taken_back(same)
 
 
-async def test_where_nothing_can_be_taken_back_no_version_is_named(link: Link, store: RuleStore):
+async def test_where_only_the_first_publication_changed_anything_no_version_is_named(store: RuleStore):
+    same = await store.publish(await seed(store), expect=1, who="files", why="the files only")
+
+    with pytest.raises(NotAllowed) as refused:
+        await store.taken_back(same)
+    assert str(refused.value) == "the history has nothing of version 2 that could be taken back"
+
+
+async def test_where_the_history_is_gone_no_version_is_named(link: Link, store: RuleStore):
     first = await seed(store)
-    await link.call("DEL", link.key("history"))
+    await link.call("DEL", link.key("rules:history"))
 
     with pytest.raises(NotAllowed) as refused:
         await store.taken_back(first)
