@@ -19,11 +19,11 @@ from proxy.cli.desk import at_desk
 from proxy.cli.options import Config, Expect, Output, Who, Why, by_of, form_of, settings_of
 from proxy.cli.output import emit, put, say
 from proxy.cli.tables import put_diff, put_history
-from proxy.cli.verbs import carry_out
+from proxy.cli.verbs import carried_out, carry_out, told
 from proxy.core.changes import Drift, drift_of
 from proxy.core.errors import ConfigError
 from proxy.core.merge import ABSENT, Edit, differences, values_of
-from proxy.core.rules import RuleSet
+from proxy.core.rules import Origin, RuleSet
 from proxy.rulefiles import RuleFolder, read_folder
 from proxy.rulewriting import write_back, write_new
 from proxy.settings import Settings
@@ -48,16 +48,20 @@ def push(
     config: Config = None,
     output: Output = None,
 ) -> None:
-    """Publish what was edited in the rule files: all or nothing."""
+    """
+    Publish what was edited in the rule files: all or nothing.
+
+    Live values that somebody set otherwise stay, and are named.
+    """
     settings = settings_of(context, config)
     folder = good_folder(settings.rules)
     typed = "banyan rules push" + (" --take files" if take else "")
     by = by_of(who, why, typed, expect)
-    carry_out(
-        settings,
-        form_of(context, output),
-        lambda desk: desk.changes.push(folder.files, by, take_files=take is Take.FILES),
-    )
+    done = carried_out(settings, lambda desk: desk.changes.push(folder.files, by, take_files=take is Take.FILES))
+    for sentence in (each for drift in done.drifts for each in drift.sentences()):
+        say(f"{sentence}: not edited here; `rules pull --write` or `rules push --take files`")
+    document = {**asdict(done), "drifts": [_drift(each, folder) for each in done.drifts]}
+    emit(document, form_of(context, output), lambda: put(told(done)))
 
 
 @rules.command()
@@ -186,13 +190,14 @@ def _drift(drift: Drift, folder: RuleFolder) -> dict[str, Any]:
         "component": drift.component,
         "where": drift.where,
         "file": name,
-        "fields": [_field(edit) for edit in drift.edits],
+        "fields": [_field(edit, drift.origins.get(edit.field)) for edit in drift.edits],
     }
 
 
-def _field(edit: Edit) -> dict[str, Any]:
+def _field(edit: Edit, origin: Origin | None) -> dict[str, Any]:
     live, file = (None if value is ABSENT else value for value in (edit.old, edit.new))
-    return {"field": edit.field, "live": live, "file": file}
+    who, at = (origin.who, origin.at) if origin is not None else (None, None)
+    return {"field": edit.field, "live": live, "file": file, "who": who, "at": at}
 
 
 def _publication(publication: Publication) -> dict[str, Any]:

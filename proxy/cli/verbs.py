@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -33,7 +33,7 @@ from proxy.core.changes import phase_of, side_of
 from proxy.settings import Settings
 from proxy.workers.changes import By, Done
 
-Wish = Callable[[Desk], Awaitable[Done]]
+Outcome = TypeVar("Outcome", bound=Done)
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -128,17 +128,23 @@ def rollback(
     carry_out(settings_of(context, config), form_of(context, output), lambda desk: desk.changes.rollback(component, by))
 
 
-def carry_out(settings: Settings, form: Format, wish: Wish) -> None:
+def carry_out(settings: Settings, form: Format, wish: Callable[[Desk], Awaitable[Done]]) -> None:
     """Carry a wish out and say what became of it."""
+    done = carried_out(settings, wish)
+    emit(asdict(done), form, lambda: put(told(done)))
 
-    async def at_once() -> Done:
+
+def carried_out(settings: Settings, wish: Callable[[Desk], Awaitable[Outcome]]) -> Outcome:
+    """Carry a wish out; of what became of it only the warnings are said."""
+
+    async def at_once() -> Outcome:
         async with at_desk(settings) as desk:
             return await wish(desk)
 
     done = asyncio.run(at_once())
     for warning in done.warnings:
         say(f"warning: {warning}")
-    emit(asdict(done), form, lambda: put(told(done)))
+    return done
 
 
 def told(done: Done) -> str:

@@ -16,11 +16,12 @@ from pydantic import ValidationError
 
 from proxy.core.adopt import accepting, strangers
 from proxy.core.errors import ConfigError, GatewayError, NotAllowed
-from proxy.core.merge import Edit, differences
-from proxy.core.problems import Positions, either, problems_of, suggestion
+from proxy.core.merge import ABSENT, Edit, differences
+from proxy.core.problems import Positions, either, problems_of, shown, suggestion
 from proxy.core.rules import (
     Component,
     ComponentKind,
+    Origin,
     Phase,
     RuleSet,
     Side,
@@ -58,11 +59,27 @@ class FileState(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A component that is not live as its file says; `where` it stands: `live` or `file` alone, or `both`."""
+    """
+    A component that is not live as its file says; `where` it stands: `live` or `file` alone, or `both`.
+
+    `edits` go from live to file; `origins` say who set the live values of those fields, where that is known.
+    """
 
     component: str
     where: Literal["both", "live", "file"]
     edits: tuple[Edit, ...] = ()
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+
+    def sentences(self) -> tuple[str, ...]:
+        """Say each field that differs: `users.weight: live 0 (by bob, 2026-…), file 50`."""
+        return tuple(
+            f"{self.component}.{edit.field}: live {_word(edit.old)}{self._whose(edit)}, file {_word(edit.new)}"
+            for edit in self.edits
+        )
+
+    def _whose(self, edit: Edit) -> str:
+        origin = self.origins.get(edit.field)
+        return f" (by {origin.who}, {origin.at})" if origin is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +172,16 @@ def check_followed(rules: RuleSet, held: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def drift_of(rules: RuleSet, files: Mapping[str, FileState]) -> tuple[Drift, ...]:
-    """Return where the rule files say something else than what is live, by component; `edits` go from live to file."""
+    """Return where the rule files say something else than what is live, by component."""
     found = []
     for name in dict.fromkeys((*rules.components, *files)):
         live, file = rules.components.get(name), files.get(name)
         if live is None or file is None:
             found.append(Drift(name, "file" if live is None else "live"))
         elif fields := differences(live, file.rules):
-            found.append(Drift(name, "both", fields))
+            known = rules.origins.get(name, {})
+            origins = {edit.field: known[edit.field] for edit in fields if edit.field in known}
+            found.append(Drift(name, "both", fields, origins))
     return tuple(found)
 
 
@@ -255,6 +274,14 @@ def _changed(component: Component, **values: Any) -> Component:
         return component.changed(**values)
     except ValidationError as exc:
         raise ConfigError(problems_of(exc, {}, component.component, Component)) from exc
+
+
+def _word(value: object) -> str:
+    if value is ABSENT:
+        return "nothing"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_word, value))}]"
+    return "{}" if value == {} else shown(value).strip("`")
 
 
 def _still_on_modern(component: Component) -> tuple[str, ...]:

@@ -95,14 +95,16 @@ class RuleStore:
         """
         Return the components of `current` without what the last publication, or that of `version`, changed.
 
-        Raises NotAllowed when the history does not have it or one of its fields changed again since, and StoreError.
+        Raises NotAllowed when the history has nothing that it changed, and then names the last change, or when one of
+        its fields changed again since; and StoreError.
         """
         wanted = current.version if version is None else version
         entries = [each for each in await self.history(HISTORY_READ) if each.epoch == current.epoch and each.changes]
         for entry in entries:
             if entry.version == wanted:
                 return taken_back(current, entry)
-        raise NotAllowed(f"the history has nothing of version {wanted} that could be taken back{_last(current, entries)}")
+        last = _last(current, entries)
+        raise NotAllowed(f"the history has nothing of version {wanted} that could be taken back{last}")
 
     async def history(self, count: int = 20) -> list[Publication]:
         """Return the last `count` publications, the newest first; raises StoreError."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from proxy.core import changes
 from proxy.core.adopt import Missing, Refused, strangers
-from proxy.core.changes import Draft, FileState, LiveChanges
+from proxy.core.changes import Draft, Drift, FileState, LiveChanges
 from proxy.core.emergency import ALL, Emergency, interpret, still_heeded
 from proxy.core.errors import Conflict, NotAllowed, StoreError
 from proxy.core.push import push
@@ -48,6 +48,13 @@ class Done:
     changed: bool
     what: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed(Done):
+    """What became of a push; `drifts` is where live values are others than the files say, which it left so."""
+
+    drifts: tuple[Drift, ...] = ()
 
 
 Decide = Callable[[RuleSet], Awaitable[Draft]]
@@ -110,22 +117,27 @@ class Changes:
 
         return await self._publish(decide, by, for_strangers=True)
 
-    async def push(self, files: Mapping[str, FileState], by: By, *, take_files: bool = False) -> Done:
+    async def push(self, files: Mapping[str, FileState], by: By, *, take_files: bool = False) -> Pushed:
         """Publish what was edited in the rule files, all of it or nothing; the first publication seeds the store."""
+        drifts: tuple[Drift, ...] = ()
 
         async def decide(current: RuleSet) -> Draft:
+            nonlocal drifts
             past = await self._rules.history(HISTORY_READ) if not take_files else ()
             told = [(each.component, each.edit) for one in past if one.epoch == current.epoch for each in one.changes]
-            return await asyncio.to_thread(push, current, files, told, take_files=take_files)
+            draft = await asyncio.to_thread(push, current, files, told, take_files=take_files)
+            drifts = await asyncio.to_thread(changes.drift_of, draft.rules, files)
+            return draft
 
         found = await self._rules.load()
         if not isinstance(found.read, Missing):
-            return await self._publish(decide, by)
+            done = await self._publish(decide, by)
+            return Pushed(done.version, done.changed, done.what, done.warnings, drifts)
         draft = await decide(_nothing(by))
         if by.expect:
             raise Conflict(by.expect, 0)
         after = await self._rules.publish(draft.rules, expect=0, who=by.who, why=by.why)
-        return Done(after.version, True, draft.sentences(), draft.warnings)
+        return Pushed(after.version, True, draft.sentences(), draft.warnings)
 
     async def emergency(self, name: str, side: Side | None, by: By, for_s: float | None = None) -> Done:
         """

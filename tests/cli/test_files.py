@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.cli.place import USERS
@@ -17,6 +19,39 @@ def test_a_push_publishes_what_was_edited_and_leaves_live_values(place):
     place.write("rules/users.yaml", USERS + "owner: team-a\n")
 
     assert place.say("rules", "push").out == "users.owner: null → team-a\nversion 3\n"
+
+
+def test_a_push_that_changes_nothing_says_where_live_values_are_others(place):
+    place.say("rollback", "users", "--why", "errors", "--who", "bob")
+
+    said = place.say("rules", "push")
+
+    assert (said.code, said.out) == (0, "nothing to change (version 2)\n")
+    assert re.fullmatch(
+        r"users\.weight: live 0 \(by bob, 20[0-9TZ:.-]+\), file 5: not edited here; "
+        r"`rules pull --write` or `rules push --take files`\n",
+        said.err,
+    )
+
+
+def test_a_push_has_in_its_data_what_differs_after_it(place):
+    place.say("rollback", "users", "--why", "errors", "--who", "bob")
+
+    said = place.say("rules", "push", "-o", "json")
+
+    (drift,) = said.data["drifts"]
+    assert [drift] == place.say("rules", "diff", "-o", "json").data
+    (field,) = drift["fields"]
+    assert (field["field"], field["live"], field["file"], field["who"]) == ("weight", 0, 5, "bob")
+    assert field["at"].startswith("20")
+    assert "drifts:" in place.say("rules", "push", "-o", "yaml").out
+    assert place.say("rules", "push", "--take", "files", "-o", "json").data["drifts"] == []
+
+
+def test_a_push_without_a_drift_says_nothing_more(place):
+    said = place.say("rules", "push")
+
+    assert (said.out, said.err) == ("nothing to change (version 1)\n", "")
 
 
 def test_a_push_of_files_that_count_whole_replaces_live_values(place):
@@ -96,17 +131,18 @@ def test_a_push_made_for_another_version_is_a_conflict(place):
     assert place.say("rules", "push", "--expect", "7").code == 6
 
 
-def test_diff_shows_live_and_file(place):
-    place.say("weight", "users", "50")
+def test_diff_shows_live_and_file_and_whose_the_live_value_is(place):
+    place.say("weight", "users", "50", "--who", "ana")
 
     said = place.say("rules", "diff", "-o", "json")
+    at = place.say("rules", "history", "-o", "json").data[0]["at"]
 
     assert said.data == [
         {
             "component": "users",
             "where": "both",
             "file": "users.yaml",
-            "fields": [{"field": "weight", "live": 50, "file": 5}],
+            "fields": [{"field": "weight", "live": 50, "file": 5, "who": "ana", "at": at}],
         }
     ]
     assert [line.split() for line in place.say("rules", "diff").out.splitlines()][1] == ["users", "weight", "50", "5"]

@@ -24,7 +24,7 @@ from proxy.core.changes import (
 from proxy.core.errors import ConfigError, NotAllowed
 from proxy.core.merge import Edit
 from proxy.core.phases import RequestKind, eligible
-from proxy.core.rules import Component, FileRecord, Phase, RuleSet, Side, parse_component
+from proxy.core.rules import Component, FileRecord, Origin, Phase, RuleSet, Side, parse_component
 
 
 def component(name: str = "users", **values: Any) -> Component:
@@ -263,6 +263,25 @@ def test_drift_goes_from_live_to_file():
         Drift("analytics", "file"),
     )
     assert drift_of(live, {"users": file(weight=50), "conversations": file("conversations")}) == ()
+
+
+def test_drift_says_whose_the_live_value_is():
+    bob = Origin(who="bob", why="errors", at="2026-01-02T00:00:00Z", version=41)
+    live = rule_set(component(weight=0, sticky=["client"]), origins={"users": {"weight": bob, "owner": bob}})
+
+    (drift,) = drift_of(live, {"users": file(weight=50, sticky=["header:x-user-id", "client"])})
+
+    assert dict(drift.origins) == {"weight": bob}
+    assert set(drift.sentences()) == {
+        "users.weight: live 0 (by bob, 2026-01-02T00:00:00Z), file 50",
+        "users.sticky: live [client], file [header:x-user-id, client]",
+    }
+
+
+def test_drift_of_a_route_that_is_not_there_is_said():
+    (drift,) = drift_of(rule_set(component()), {"users": file(routes={"GET /api/users": {}, "GET /api/more": {}})})
+
+    assert drift.sentences() == ("users.routes.GET /api/more: live nothing, file {}",)
 
 
 @pytest.mark.parametrize(("word", "phase"), [("canary", Phase.CANARY), (" OFF ", Phase.OFF), ("auto", None)])

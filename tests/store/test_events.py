@@ -38,7 +38,8 @@ async def test_an_event_is_a_line_at_once_and_an_entry_soon(link: Link):
 async def test_what_tripped_is_a_warning_and_what_was_asked_for_or_is_over_is_none(link: Link):
     lines = Lines()
     events = Events(link, lines)
-    for kind in ("rules_published", "store_away", "alarm_over", "breaker_open", "breaker_closed", "file_refused", "file_drift"):
+    over = ("rules_published", "alarm_over", "breaker_closed")
+    for kind in ("store_away", *over, "breaker_open", "file_refused", "file_drift"):
         events.append(kind)
 
     assert lines.warned == ["store_away", "breaker_open", "file_refused", "file_drift"]

@@ -169,7 +169,7 @@ async def test_where_a_publication_changed_nothing_the_last_that_did_is_named(st
     second = await store.publish(reweighted(await seed(store), users=25), expect=1, who="ana", why="")
     same = await store.publish(second, expect=2, who="files", why="the files only")
 
-    with pytest.raises(NotAllowed, match="nothing of version 3 that .*; `rules undo 2` takes back the last change"):
+    with pytest.raises(NotAllowed, match=r"nothing of version 3 that .*; `rules undo 2` takes back the last change"):
         await store.taken_back(same)
 
 

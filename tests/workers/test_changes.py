@@ -60,6 +60,23 @@ async def seed(desk: Desk, *files: File) -> None:
     await desk.changes.push(states, By("files", "seed"))
 
 
+async def test_a_push_says_what_it_leaves_as_others_have_set_it(desk):
+    assert (await desk.changes.push({"users": file(weight=50)}, ANA)).drifts == ()
+    await desk.changes.rollback("users", By("bob", "errors"))
+
+    same = await desk.changes.push({"users": file(weight=50)}, ANA)
+    more = await desk.changes.push({"users": file(weight=50, owner="team-a", hash="h2")}, ANA)
+    whole = await desk.changes.push({"users": file(weight=50, owner="team-a", hash="h2")}, ANA, take_files=True)
+
+    assert (same.version, same.changed, more.version, more.changed) == (2, False, 3, True)
+    for done in (same, more):
+        assert [(each.component, [str(edit) for edit in each.edits]) for each in done.drifts] == [
+            ("users", ["weight: 0 → 50"])
+        ]
+        assert done.drifts[0].origins["weight"].who == "bob"
+    assert (whole.changed, whole.drifts) == (True, ())
+
+
 async def test_the_first_push_seeds_the_store(desk):
     done = await desk.changes.push({"users": file(weight=5)}, By("ana", "start"))
 
