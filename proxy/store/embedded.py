@@ -71,6 +71,17 @@ def address_of(data_dir: Path) -> str | None:
         return None
 
 
+async def is_taken(address: str) -> bool:
+    """Say whether a server listens at the store address of an embedded store; it may hang or load its data."""
+    try:
+        async with asyncio.timeout(PING_S):
+            _, writer = await asyncio.open_unix_connection(unquote(address.removeprefix("unix://")))
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 class EmbeddedServer:
     """
     The server whose files are in `data_dir`/store.
@@ -119,13 +130,18 @@ class EmbeddedServer:
         await self._ready(deadline)
 
     async def alive(self) -> bool:
-        """Say whether the server answers a PING within a second."""
+        """
+        Say whether the server answers a PING within a second, whatever it says.
+
+        One that cannot save refuses even that, and still answers every read; one that loads its data is not there yet.
+        """
         try:
             async with asyncio.timeout(PING_S):
                 reader, writer = await asyncio.open_unix_connection(self.socket_path)
                 with contextlib.closing(writer):
                     writer.write(b"*1\r\n$4\r\nPING\r\n")
-                    return (await reader.readline()).startswith(b"+PONG")
+                    answer = await reader.readline()
+                    return answer.endswith(b"\n") and not answer.startswith(b"-LOADING")
         except (OSError, EOFError):
             return False
 

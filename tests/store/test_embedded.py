@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 
 from proxy.core.errors import StoreError
+from proxy.core.rules import Side
 from proxy.store.embedded import EmbeddedServer, address_of, find_server, packaged_server
-from proxy.store.link import Link
+from proxy.store.emergencies import Emergencies
+from proxy.store.link import Link, Refused
+from tests.store.servers import fill_disk
 from tests.waiting import until
 
 PARENT = """
@@ -189,6 +192,41 @@ async def test_a_socket_folder_that_is_not_ours_is_not_used(embed, data_dir: Pat
             await server.start()
     finally:
         trap.unlink()
+
+
+async def test_a_server_that_cannot_save_lives_and_is_adopted(embed):
+    owner, guest = embed(), embed(start_s=2.0)
+    await owner.start()
+    await fill_disk(owner.url, pid_of(owner))
+
+    assert await owner.alive()
+    await guest.start()
+    assert not guest.owned
+
+
+async def test_what_a_server_that_cannot_save_says_is_its_reason(embed):
+    server = embed()
+    await server.start()
+    await fill_disk(server.url, pid_of(server))
+    link = Link(server.url)
+
+    with pytest.raises(Refused) as refused:
+        await Emergencies(link).set("all", Side.LEGACY, who="ana", why="x")
+    assert str(refused.value) == "the store cannot save: File too large"
+    assert await Emergencies(link).read() == {}
+    await link.close()
+
+
+async def test_a_server_that_cannot_save_still_tells_of_changes(embed):
+    server = embed()
+    await server.start()
+    link = Link(server.url)
+    async with link.pushes("a") as pushes:
+        await fill_disk(server.url, pid_of(server))
+
+        for _ in range(4):  # silent, so it is asked with a PING, which is refused: two times
+            assert await pushes.next(0.1) is None
+    await link.close()
 
 
 async def test_a_server_that_hangs_is_neither_adopted_nor_doubled(embed):
