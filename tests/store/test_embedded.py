@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -190,6 +191,8 @@ async def test_a_socket_folder_that_is_not_ours_is_not_used(embed, data_dir: Pat
     try:
         with pytest.raises(StoreError, match="belongs to somebody else"):
             await server.start()
+        with pytest.raises(StoreError, match="belongs to somebody else"):
+            server.check_folder()
     finally:
         trap.unlink()
 
@@ -243,6 +246,58 @@ async def test_a_folder_that_cannot_be_used_is_a_store_error(embed, data_dir: Pa
     with pytest.raises(StoreError, match="cannot use"):
         await embed(data_dir / "file").start()
     assert address_of(data_dir / "file") is None
+
+
+UNUSABLE = {
+    "/proc/banyan/d": "No such file or directory",
+    "file": "Not a directory",
+    "a/file/below": "Not a directory",
+    "taken": "File exists",
+    "lock": "Is a directory",
+}
+
+
+@pytest.mark.parametrize(("where", "why"), UNUSABLE.items())
+async def test_what_a_look_finds_is_what_a_start_would_say(embed, data_dir: Path, where: str, why: str):
+    (data_dir / "a").mkdir()
+    (data_dir / "file").write_text("")
+    (data_dir / "a/file").write_text("")
+    (data_dir / "taken").mkdir()
+    (data_dir / "taken/store").write_text("a file where a folder should be")
+    (data_dir / "lock/store/lock").mkdir(parents=True)
+    before = sorted(data_dir.rglob("*"))
+    server = embed(data_dir / where)
+
+    with pytest.raises(StoreError) as looked:
+        server.check_folder()
+    assert sorted(data_dir.rglob("*")) == before
+    assert str(looked.value) == f"the embedded store cannot use {server.folder}: {why}"
+    with pytest.raises(StoreError) as started:
+        await server.start()
+    assert str(started.value) == str(looked.value)
+
+
+@pytest.mark.parametrize("where", ["", "new", "new/and/deep"])
+def test_a_look_at_a_good_folder_leaves_nothing_behind(binary: Path, data_dir: Path, where: str):
+    EmbeddedServer(data_dir / where, binary).check_folder()
+
+    assert list(data_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_full_disk_is_found_by_a_look(binary: Path, data_dir: Path, there: bool):
+    server = EmbeddedServer(data_dir / "d", binary)
+    if there:
+        server.folder.mkdir(parents=True)
+    before = sorted(data_dir.rglob("*"))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
+    try:
+        with pytest.raises(StoreError, match=r"cannot use .*/d/store: File too large$"):
+            server.check_folder()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert sorted(data_dir.rglob("*")) == before
 
 
 async def test_damaged_files_end_the_start_with_the_last_words_of_the_server(embed):
