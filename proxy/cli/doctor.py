@@ -1,8 +1,8 @@
 """
 `banyan doctor`: is everything there that a gateway needs, and set as it should be?
 
-Looks and changes nothing; what it writes to try whether it can, it removes. A warning leaves the exit code alone; what is out
-of reach is 5, invalid settings or rules are 4, anything else that is wrong is 1.
+Looks and changes nothing; what it writes to try whether it can, it removes. A warning leaves the exit
+code alone; what is out of reach is 5, invalid settings or rules are 4, anything else that is wrong is 1.
 """
 
 from __future__ import annotations

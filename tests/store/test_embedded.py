@@ -257,6 +257,11 @@ UNUSABLE = {
 }
 
 
+def below(folder: Path) -> list[Path]:
+    """Return all that is in a folder."""
+    return sorted(folder.rglob("*"))
+
+
 @pytest.mark.parametrize(("where", "why"), UNUSABLE.items())
 async def test_what_a_look_finds_is_what_a_start_would_say(embed, data_dir: Path, where: str, why: str):
     (data_dir / "a").mkdir()
@@ -265,12 +270,12 @@ async def test_what_a_look_finds_is_what_a_start_would_say(embed, data_dir: Path
     (data_dir / "taken").mkdir()
     (data_dir / "taken/store").write_text("a file where a folder should be")
     (data_dir / "lock/store/lock").mkdir(parents=True)
-    before = sorted(data_dir.rglob("*"))
+    before = below(data_dir)
     server = embed(data_dir / where)
 
     with pytest.raises(StoreError) as looked:
         server.check_folder()
-    assert sorted(data_dir.rglob("*")) == before
+    assert below(data_dir) == before
     assert str(looked.value) == f"the embedded store cannot use {server.folder}: {why}"
     with pytest.raises(StoreError) as started:
         await server.start()
@@ -281,7 +286,7 @@ async def test_what_a_look_finds_is_what_a_start_would_say(embed, data_dir: Path
 def test_a_look_at_a_good_folder_leaves_nothing_behind(binary: Path, data_dir: Path, where: str):
     EmbeddedServer(data_dir / where, binary).check_folder()
 
-    assert list(data_dir.iterdir()) == []
+    assert below(data_dir) == []
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -289,7 +294,7 @@ def test_a_full_disk_is_found_by_a_look(binary: Path, data_dir: Path, there: boo
     server = EmbeddedServer(data_dir / "d", binary)
     if there:
         server.folder.mkdir(parents=True)
-    before = sorted(data_dir.rglob("*"))
+    before = below(data_dir)
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
     try:
@@ -297,7 +302,7 @@ def test_a_full_disk_is_found_by_a_look(binary: Path, data_dir: Path, there: boo
             server.check_folder()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-    assert sorted(data_dir.rglob("*")) == before
+    assert below(data_dir) == before
 
 
 async def test_damaged_files_end_the_start_with_the_last_words_of_the_server(embed):
