@@ -15,11 +15,11 @@ import structlog
 from proxy.addresses import EMBEDDED
 from proxy.core.errors import StoreError
 from proxy.settings import Settings
-from proxy.store.embedded import address_of
+from proxy.store.embedded import address_of, is_taken
 from proxy.store.emergencies import Emergencies
 from proxy.store.events import Events
 from proxy.store.fleet import Fleet
-from proxy.store.link import Link
+from proxy.store.link import CANNOT_SAVE, Link, Refused
 from proxy.store.rules import RuleStore
 from proxy.workers.changes import Changes
 from proxy.workers.status import Reader
@@ -47,7 +47,11 @@ def store_of(settings: Settings) -> str:
 
 @asynccontextmanager
 async def at_desk(settings: Settings) -> AsyncIterator[Desk]:
-    """Open the store for one command; raises StoreError, with what to do, when it does not answer."""
+    """
+    Open the store for one command; raises StoreError, with what to do, when it does not answer.
+
+    A store that cannot save is read as ever; a write, of which each command makes one, then says so.
+    """
     link = Link(store_of(settings), settings.namespace)
     try:
         await _greet(link, settings)
@@ -55,6 +59,10 @@ async def at_desk(settings: Settings) -> AsyncIterator[Desk]:
         events = Events(link, structlog.get_logger("banyan"))
         changes = Changes(rules, emergencies, fleet, settings.live_changes)
         yield Desk(settings, link, changes, Reader(rules, emergencies, fleet, events))
+    except Refused as exc:
+        if exc.code != CANNOT_SAVE:
+            raise
+        raise StoreError(f"{exc}; nothing was changed") from exc
     finally:
         await link.close()
 
@@ -62,9 +70,14 @@ async def at_desk(settings: Settings) -> AsyncIterator[Desk]:
 async def _greet(link: Link, settings: Settings) -> None:
     try:
         await link.call("PING")
+    except Refused:
+        return  # it runs; what it refuses beside this, the command will hear
     except StoreError as exc:
-        if settings.store == EMBEDDED:
-            what = f"the embedded store of {settings.data_dir} does not run: start the gateway with `banyan run`"
+        why = str(exc.__cause__ or exc)
+        if settings.store != EMBEDDED:
+            what = f"the store {link.address.shown} is out of reach: {why}"
+        elif await is_taken(link.address.url):
+            what = f"the embedded store of {settings.data_dir} runs, but is out of reach: {why}"
         else:
-            what = f"the store {link.address.shown} is out of reach: {exc.__cause__ or exc}"
+            what = f"the embedded store of {settings.data_dir} does not run: start the gateway with `banyan run`"
         raise StoreError(what) from exc

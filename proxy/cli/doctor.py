@@ -1,8 +1,8 @@
 """
 `banyan doctor`: is everything there that a gateway needs, and set as it should be?
 
-Looks and changes nothing. A warning leaves the exit code alone; what is out of reach is 5, invalid settings or rules
-are 4, anything else that is wrong is 1.
+Looks and changes nothing; what it writes to try whether it can, it removes. A warning leaves the exit
+code alone; what is out of reach is 5, invalid settings or rules are 4, anything else that is wrong is 1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from proxy.core.status import SKEW_LIMIT, seconds_of, status_document
 from proxy.rulefiles import read_folder
 from proxy.settings import Settings
 from proxy.store.checkup import AWAY, Grade, examine
-from proxy.store.embedded import address_of, find_server
+from proxy.store.embedded import EmbeddedServer, address_of, find_server
 from proxy.store.fleet import LIVES_S
 from proxy.store.link import Link
 from proxy.wire.certificates import BadCertificate
@@ -141,7 +141,7 @@ async def _store(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("store", State.FAILURE, what, OUT_OF_REACH)
         return
     if settings.store == EMBEDDED and address_of(settings.data_dir) is None:
-        yield _fine("store", "embedded; it starts with the gateway")
+        yield _to_be_started(settings, _fine("store", "embedded; it starts with the gateway"))
         return
     try:
         async with at_desk(settings) as desk:
@@ -151,9 +151,18 @@ async def _store(settings: Settings) -> AsyncIterator[Finding]:
                 yield each
     except StoreError as error:
         if settings.store == EMBEDDED:
-            yield Finding("store", State.WARNING, str(error))
+            yield _to_be_started(settings, Finding("store", State.WARNING, str(error)))
         else:
             yield Finding("store", State.FAILURE, str(error), OUT_OF_REACH)
+
+
+def _to_be_started(settings: Settings, otherwise: Finding) -> Finding:
+    """Return what `run` would end with, as it could not start the embedded store; `otherwise` if it could."""
+    try:
+        EmbeddedServer(settings.data_dir).check_folder()
+    except StoreError as error:
+        return Finding("store", State.FAILURE, str(error), OUT_OF_REACH)
+    return otherwise
 
 
 async def _server(link: Link) -> list[Finding]:

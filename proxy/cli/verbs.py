@@ -30,6 +30,8 @@ from proxy.cli.options import (
 from proxy.cli.output import Format, emit, put, say
 from proxy.cli.words import duration_s, percent, who_am_i
 from proxy.core.changes import phase_of, side_of
+from proxy.core.errors import StoreError
+from proxy.core.rules import Side
 from proxy.settings import Settings
 from proxy.workers.changes import By, Done
 
@@ -107,7 +109,13 @@ def emergency(
     for_s = duration_s(lasting) if lasting is not None else None
     by = By(who_am_i(who), reason)
     settings = settings_of(context, config)
-    carry_out(settings, form_of(context, output), lambda desk: desk.changes.emergency(component, to, by, for_s))
+    form = form_of(context, output)
+    try:
+        carry_out(settings, form, lambda desk: desk.changes.emergency(component, to, by, for_s))
+    except StoreError as exc:
+        if to is None:
+            raise
+        raise StoreError(f"{exc}; {_without_store(settings, component, to)}") from exc
 
 
 def rollback(
@@ -145,6 +153,13 @@ def carried_out(settings: Settings, wish: Callable[[Desk], Awaitable[Outcome]]) 
     for warning in done.warnings:
         say(f"warning: {warning}")
     return done
+
+
+def _without_store(settings: Settings, component: str, to: Side) -> str:
+    """Say how an emergency is set when the store does not take it."""
+    if settings.emergency_file is None:
+        return "an `emergency_file` needs no store, but the settings name none"
+    return f"`emergency_file` still works: write `{component}: {to}` into {settings.emergency_file}"
 
 
 def told(done: Done) -> str:

@@ -31,6 +31,7 @@ STOP_S = 5.0
 PING_S = 1.0
 KEEP_S = 1.0
 LOG_BYTES = 1_000_000
+FIRST_BYTES = 32_768  # what a first start writes, with room to spare
 
 # The server is to end when its parent is killed. prctl survives exec, and a child of its own is the safe place to
 # call it: code between fork and exec in a process with threads is not.
@@ -69,6 +70,17 @@ def address_of(data_dir: Path) -> str | None:
         return (data_dir / "store" / "address").read_text().strip() or None
     except OSError:
         return None
+
+
+async def is_taken(address: str) -> bool:
+    """Say whether a server listens at the store address of an embedded store; it may hang or load its data."""
+    try:
+        async with asyncio.timeout(PING_S):
+            _, writer = await asyncio.open_unix_connection(unquote(address.removeprefix("unix://")))
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 class EmbeddedServer:
@@ -118,14 +130,35 @@ class EmbeddedServer:
             os.close(lock)  # the server inherited it and holds the lock for as long as it lives
         await self._ready(deadline)
 
+    def check_folder(self) -> None:
+        """
+        Try what `start` needs of the folder; raises the StoreError that `start` would raise, leaves nothing behind.
+
+        A folder that is missing is not made: another one is, where it would have to be, and removed again.
+        """
+        lock = self.folder / "lock"
+        with self._usable():
+            if lock.exists():
+                os.close(os.open(lock, os.O_RDWR | os.O_CLOEXEC))
+            if os.path.lexists(self.folder):
+                self.folder.mkdir(exist_ok=True)
+            _check_own(Path(self.socket_path).parent)
+            nearest = next(each for each in (self.folder, *self.folder.parents) if os.path.lexists(each))
+            _try_writing(nearest)
+
     async def alive(self) -> bool:
-        """Say whether the server answers a PING within a second."""
+        """
+        Say whether the server answers a PING within a second, whatever it says.
+
+        One that cannot save refuses even that, and still answers every read; one that loads its data is not there yet.
+        """
         try:
             async with asyncio.timeout(PING_S):
                 reader, writer = await asyncio.open_unix_connection(self.socket_path)
                 with contextlib.closing(writer):
                     writer.write(b"*1\r\n$4\r\nPING\r\n")
-                    return (await reader.readline()).startswith(b"+PONG")
+                    answer = await reader.readline()
+                    return answer.endswith(b"\n") and not answer.startswith(b"-LOADING")
         except (OSError, EOFError):
             return False
 
@@ -203,7 +236,7 @@ class EmbeddedServer:
         try:
             yield
         except OSError as exc:
-            raise StoreError(f"the embedded store cannot use {self.folder}: {exc}") from exc
+            raise StoreError(f"the embedded store cannot use {self.folder}: {_why(exc, self.folder)}") from exc
 
     def _options(self) -> list[str]:
         options = {
@@ -248,12 +281,37 @@ def _socket_path(folder: Path) -> str:
     return str(short if len(os.fsencode(short)) <= SOCKET_PATH_BYTES else Path("/tmp", *short.parts[-2:]))
 
 
+def _why(error: OSError, folder: Path) -> str:
+    """Say what is wrong with `folder`; a path is named only when it is neither in there nor on the way."""
+    place = Path(os.fsdecode(error.filename or folder))
+    if error.strerror and (place.is_relative_to(folder) or folder.is_relative_to(place)):
+        return error.strerror
+    return str(error)
+
+
+def _try_writing(folder: Path) -> None:
+    """Make a folder with a file in there and remove both; raises OSError that names neither."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=".banyan-", dir=folder) as made, Path(made, "probe").open("wb") as file:
+            file.write(bytes(FIRST_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:
+        exc.filename = None
+        raise
+
+
 def _own_folder(folder: Path) -> None:
     """Make a folder that only this user can enter; raises OSError when somebody else made it first."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.is_symlink() or folder.lstat().st_uid != os.getuid():
-        raise PermissionError(f"{folder} belongs to somebody else")
+    _check_own(folder)
     folder.chmod(0o700)
+
+
+def _check_own(folder: Path) -> None:
+    """Raise OSError when somebody else made this folder; one that is missing is nobody's."""
+    if os.path.lexists(folder) and (folder.is_symlink() or folder.lstat().st_uid != os.getuid()):
+        raise PermissionError(f"{folder} belongs to somebody else")
 
 
 def _locked(lock: int) -> bool:

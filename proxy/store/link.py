@@ -30,13 +30,19 @@ CONNECT_S = 0.5
 READ_S = 1.0
 CONNECTIONS = 16
 SCAN_COUNT = 5_000
+CANNOT_SAVE = "MISCONF"  # the code of a refusal because the disk is full or broken
 
 
 class Refused(StoreError):
-    """The store answered, and said no; `code` is the first word of its answer: READONLY, OOM, NOPERM, WRONGTYPE."""
+    """
+    The store answered, and said no; `code` is the first word of its answer: READONLY, OOM, NOPERM, WRONGTYPE.
+
+    One that cannot save says CANNOT_SAVE to each write, and to a PING, and still answers every read.
+    """
 
     def __init__(self, doing: str, code: str, text: str) -> None:
-        super().__init__(f"{doing}: the store refuses: {text}")
+        cannot_save = code == CANNOT_SAVE
+        super().__init__(_why_not_saved(text) if cannot_save else f"{doing}: the store refuses: {text}")
         self.code = code
 
 
@@ -186,7 +192,12 @@ class Pushes:
 
     async def _read(self, patience_s: float) -> None:
         limit_s = self._read_s if self._asked else patience_s
-        answer = await self._connection.read_response(timeout=limit_s, push_request=True)
+        try:
+            answer = await self._connection.read_response(timeout=limit_s, push_request=True)
+        except ResponseError as exc:
+            if _code_of(exc) != CANNOT_SAVE:
+                raise
+            answer = exc  # to our PING: it is there, and tells on
         if self._arrived:
             return
         if answer is None and self._asked:
@@ -220,6 +231,17 @@ def info_fields(answer: bytes) -> dict[str, str]:
     """Return the fields of an INFO answer."""
     lines = text_of(answer).splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
+
+
+def _code_of(answer: ResponseError) -> str:
+    return answer.status_code or str(answer).partition(" ")[0]
+
+
+def _why_not_saved(text: str) -> str:
+    """Say in one sentence why a store cannot save, of an answer that begins with CANNOT_SAVE."""
+    answer = text.partition(" script: ")[0]  # where a script writes, its name follows
+    _, found, why = answer.partition("AOF file: ")
+    return f"the store cannot save: {why if found else 'its last snapshot failed, its log says why'}"
 
 
 def _sentinel(address: Address, connect_s: float, read_s: float) -> Any:
@@ -270,7 +292,6 @@ def _translated(doing: str) -> Iterator[None]:
     try:
         yield
     except ResponseError as exc:
-        text = str(exc)
-        raise Refused(doing, exc.status_code or text.partition(" ")[0], text) from exc
+        raise Refused(doing, _code_of(exc), str(exc)) from exc
     except (RedisError, OSError) as exc:  # asyncio's TimeoutError is an OSError
         raise StoreError(f"{doing}: the store is away: {str(exc) or type(exc).__name__}") from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from proxy.cli import main
+from proxy.store.embedded import address_of
 from tests.cli.place import Place
-from tests.store.servers import free_port
+from tests.store.servers import fill_disk, free_port
 from tests.waiting import until
 
 BANYAN = str(Path(sys.executable).with_name("banyan"))
@@ -70,6 +73,32 @@ async def test_a_gateway_is_seen_by_the_verbs_through_its_embedded_store(bare):
     said = typed(bare, "status")
     assert (said.returncode, said.stdout) == (5, "")
     assert "does not run: start the gateway with `banyan run`" in said.stderr
+
+
+async def test_verbs_know_a_gateway_whose_disk_is_full(bare):
+    bare.store = "embedded"
+    probes = listening(bare, data_dir="d", emergency_file="e.yaml")
+
+    with started(BANYAN, "run", cwd=bare.folder) as gateway:
+        await until(lambda: is_ready(probes), 30)
+        assert await until(lambda: run_in(bare, "weight", "users", "25"), 30)
+        store = address_of(bare.folder / "d") or ""
+        with Redis.from_url(store) as redis:
+            await fill_disk(store, redis.info("server")["process_id"])
+
+        assert '"weight": 25' in run_in(bare, "status", "-o", "json")
+        assert "users.weight: 5 → 25" in run_in(bare, "rules", "history")
+        found = {each["what"]: each for each in json.loads(typed(bare, "doctor", "-o", "json").stdout)}
+        assert found["store writes"]["state"] == "failure"
+        assert found["store writes"]["says"] == "the store cannot save: File too large"
+        why = "banyan: the store cannot save: File too large; nothing was changed"
+        said = typed(bare, "weight", "users", "50")
+        assert (said.returncode, said.stderr) == (5, f"{why}\n")
+        said = typed(bare, "emergency", "users", "legacy", "--why", "x")
+        still = f"`emergency_file` still works: write `users: legacy` into {bare.folder}/e.yaml"
+        assert (said.returncode, said.stderr) == (5, f"{why}; {still}\n")
+        gateway.send_signal(signal.SIGTERM)
+        await until(lambda: gateway.poll() is not None, 30)
 
 
 def typed(place: Place, *words: str) -> subprocess.CompletedProcess[str]:

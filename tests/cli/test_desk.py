@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from proxy.cli.desk import at_desk, store_of
 from proxy.core.errors import StoreError
+from proxy.core.rules import Side
 from proxy.settings import Settings
 from proxy.store.embedded import EmbeddedServer
+from proxy.workers.changes import By
+from tests.store.servers import fill_disk
 
 
 def test_an_embedded_store_that_never_ran_is_said(tmp_path):
@@ -27,6 +32,38 @@ async def test_verbs_reach_the_embedded_store_of_a_running_gateway(tmp_path):
     with pytest.raises(StoreError, match="does not run: start the gateway"):
         async with at_desk(Settings(data_dir=tmp_path)):
             pass
+
+
+async def test_a_store_that_cannot_save_is_read_and_a_write_says_why(tmp_path):
+    server = EmbeddedServer(tmp_path)
+    await server.start()
+    try:
+        assert server._process is not None
+        await fill_disk(server.url, server._process.pid)
+
+        async with at_desk(Settings(data_dir=tmp_path)) as desk:
+            assert (await desk.reader.facts()).rules is None
+        with pytest.raises(StoreError) as refused:
+            async with at_desk(Settings(data_dir=tmp_path)) as desk:
+                await desk.changes.emergency("all", Side.LEGACY, By("ana", "x"))
+    finally:
+        await server.stop()
+
+    assert str(refused.value) == "the store cannot save: File too large; nothing was changed"
+
+
+async def test_an_embedded_store_that_hangs_is_not_said_to_be_gone(tmp_path):
+    server = EmbeddedServer(tmp_path)
+    await server.start()
+    assert server._process is not None
+    os.kill(server._process.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreError, match="runs, but is out of reach: Timeout"):
+            async with at_desk(Settings(data_dir=tmp_path)):
+                pass
+    finally:
+        os.kill(server._process.pid, signal.SIGCONT)
+        await server.stop()
 
 
 async def test_a_store_elsewhere_is_named_without_its_password():

@@ -13,6 +13,7 @@ import pytest
 from proxy.core.status import heartbeat_facts
 from tests import pki
 from tests.cli.place import Place
+from tests.cli.test_cli import typed
 from tests.store.servers import free_port
 
 
@@ -115,6 +116,24 @@ def test_an_embedded_store_starts_with_the_gateway(bare, sides):
     bare.configure(sides=sides, data_dir="d")
 
     assert found(bare)["store"] == ("ok", "embedded; it starts with the gateway")
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_an_embedded_store_that_run_could_not_start_is_a_failure(bare, sides, left):
+    bare.store = "embedded"
+    bare.configure(sides=sides, data_dir="d")
+    if left:  # by a gateway that has ended
+        bare.write("d/store/address", "unix:///tmp/there-is-no-store-here\n")
+        (bare.folder / "d/store/lock").mkdir()
+    else:
+        bare.write("d", "a file where a folder should be")
+
+    state, says = found(bare, 5)["store"]
+    run = typed(bare, "run")
+
+    assert (state, run.returncode) == ("failure", 5)
+    assert says.startswith(f"the embedded store cannot use {bare.folder}/d/store: ")
+    assert run.stderr.endswith(f"{says}\n")
 
 
 def test_a_port_that_something_else_has_ends_with_1(place, sides):

@@ -140,6 +140,20 @@ def test_a_store_that_does_not_answer_ends_with_5(bare, words):
     assert len(said.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("more", "hint"),
+    [
+        ({"emergency_file": "e.yaml"}, "`emergency_file` still works: write `users: legacy` into "),
+        ({}, "an `emergency_file` needs no store, but the settings name none"),
+    ],
+)
+def test_an_emergency_that_the_store_does_not_take_says_what_needs_no_store(bare, more, hint):
+    bare.configure(**more)
+
+    assert f"; {hint}" in bare.say("emergency", "users", "legacy", "--why", "x").err
+    assert "emergency_file" not in bare.say("emergency", "users", "off").err
+
+
 def test_a_store_without_rules_is_a_condition_not_met(empty):
     said = empty.say("weight", "users", "25")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from proxy.store.embedded import packaged_server
 from tests.waiting import until
@@ -29,6 +31,30 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+async def fill_disk(url: str, pid: int) -> None:
+    """
+    Have an embedded server find that it cannot save: every write to a file fails from now on, as on a full disk.
+
+    Returns when it refuses each write. It has to ignore SIGXFSZ, as what Python started with exec does.
+    """
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]))
+    redis = Redis.from_url(url)
+
+    async def refuses() -> bool:
+        try:
+            await redis.delete("a key that nobody has")
+        except ResponseError as exc:
+            assert str(exc).startswith("MISCONF"), exc
+            return True
+        await redis.set("bn", "1", px=1)  # something to save
+        return False
+
+    try:
+        await until(refuses, 20)
+    finally:
+        await redis.aclose()
 
 
 class Server:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,8 +15,11 @@ from pathlib import Path
 import pytest
 
 from proxy.core.errors import StoreError
+from proxy.core.rules import Side
 from proxy.store.embedded import EmbeddedServer, address_of, find_server, packaged_server
-from proxy.store.link import Link
+from proxy.store.emergencies import Emergencies
+from proxy.store.link import Link, Refused
+from tests.store.servers import fill_disk
 from tests.waiting import until
 
 PARENT = """
@@ -187,8 +191,45 @@ async def test_a_socket_folder_that_is_not_ours_is_not_used(embed, data_dir: Pat
     try:
         with pytest.raises(StoreError, match="belongs to somebody else"):
             await server.start()
+        with pytest.raises(StoreError, match="belongs to somebody else"):
+            server.check_folder()
     finally:
         trap.unlink()
+
+
+async def test_a_server_that_cannot_save_lives_and_is_adopted(embed):
+    owner, guest = embed(), embed(start_s=2.0)
+    await owner.start()
+    await fill_disk(owner.url, pid_of(owner))
+
+    assert await owner.alive()
+    await guest.start()
+    assert not guest.owned
+
+
+async def test_what_a_server_that_cannot_save_says_is_its_reason(embed):
+    server = embed()
+    await server.start()
+    await fill_disk(server.url, pid_of(server))
+    link = Link(server.url)
+
+    with pytest.raises(Refused) as refused:
+        await Emergencies(link).set("all", Side.LEGACY, who="ana", why="x")
+    assert str(refused.value) == "the store cannot save: File too large"
+    assert await Emergencies(link).read() == {}
+    await link.close()
+
+
+async def test_a_server_that_cannot_save_still_tells_of_changes(embed):
+    server = embed()
+    await server.start()
+    link = Link(server.url)
+    async with link.pushes("a") as pushes:
+        await fill_disk(server.url, pid_of(server))
+
+        for _ in range(4):  # silent, so it is asked with a PING, which is refused: two times
+            assert await pushes.next(0.1) is None
+    await link.close()
 
 
 async def test_a_server_that_hangs_is_neither_adopted_nor_doubled(embed):
@@ -205,6 +246,63 @@ async def test_a_folder_that_cannot_be_used_is_a_store_error(embed, data_dir: Pa
     with pytest.raises(StoreError, match="cannot use"):
         await embed(data_dir / "file").start()
     assert address_of(data_dir / "file") is None
+
+
+UNUSABLE = {
+    "/proc/banyan/d": "No such file or directory",
+    "file": "Not a directory",
+    "a/file/below": "Not a directory",
+    "taken": "File exists",
+    "lock": "Is a directory",
+}
+
+
+def below(folder: Path) -> list[Path]:
+    """Return all that is in a folder."""
+    return sorted(folder.rglob("*"))
+
+
+@pytest.mark.parametrize(("where", "why"), UNUSABLE.items())
+async def test_what_a_look_finds_is_what_a_start_would_say(embed, data_dir: Path, where: str, why: str):
+    (data_dir / "a").mkdir()
+    (data_dir / "file").write_text("")
+    (data_dir / "a/file").write_text("")
+    (data_dir / "taken").mkdir()
+    (data_dir / "taken/store").write_text("a file where a folder should be")
+    (data_dir / "lock/store/lock").mkdir(parents=True)
+    before = below(data_dir)
+    server = embed(data_dir / where)
+
+    with pytest.raises(StoreError) as looked:
+        server.check_folder()
+    assert below(data_dir) == before
+    assert str(looked.value) == f"the embedded store cannot use {server.folder}: {why}"
+    with pytest.raises(StoreError) as started:
+        await server.start()
+    assert str(started.value) == str(looked.value)
+
+
+@pytest.mark.parametrize("where", ["", "new", "new/and/deep"])
+def test_a_look_at_a_good_folder_leaves_nothing_behind(binary: Path, data_dir: Path, where: str):
+    EmbeddedServer(data_dir / where, binary).check_folder()
+
+    assert below(data_dir) == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_full_disk_is_found_by_a_look(binary: Path, data_dir: Path, there: bool):
+    server = EmbeddedServer(data_dir / "d", binary)
+    if there:
+        server.folder.mkdir(parents=True)
+    before = below(data_dir)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
+    try:
+        with pytest.raises(StoreError, match=r"cannot use .*/d/store: File too large$"):
+            server.check_folder()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert below(data_dir) == before
 
 
 async def test_damaged_files_end_the_start_with_the_last_words_of_the_server(embed):

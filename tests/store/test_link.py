@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.errors import ConfigError, StoreError
-from proxy.store.link import Link, Refused, any_after
+from proxy.store.link import CANNOT_SAVE, Link, Refused, any_after
 from proxy.store.scripts import Script
 from tests.store.servers import Server, free_port
 from tests.store.tls import certificate, fronted
@@ -51,6 +51,22 @@ async def test_a_stream_keeps_its_end(link: Link):
 async def test_facts_about_the_server(link: Link, server: Server):
     assert await link.run_id() == (await server.redis.info("server"))["run_id"]
     assert abs(await link.clock_skew_s()) < 5
+
+
+async def test_a_store_whose_snapshots_fail_says_so_to_each_write(link: Link, server: Server):
+    (server.folder / "dump.rdb").mkdir()
+    await server.redis.config_set("save", "900 1")  # type: ignore[no-untyped-call]
+    await server.redis.bgsave()  # type: ignore[no-untyped-call]
+
+    async def failed() -> bool:
+        return (await link.info("persistence"))["rdb_last_bgsave_status"] == "err"
+
+    await until(failed, 20)
+    with pytest.raises(Refused) as refused:
+        await link.call("SET", "a", "1")
+    assert str(refused.value) == "the store cannot save: its last snapshot failed, its log says why"
+    assert refused.value.code == CANNOT_SAVE
+    assert await link.call("GET", "a") is None
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:{}", "rediss://127.0.0.1:{}", "unix:///tmp/bn-nothing-{}"])
