@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,35 +21,8 @@ from proxy.core.changes import (
 from proxy.core.errors import ConfigError, NotAllowed
 from proxy.core.merge import Edit
 from proxy.core.phases import RequestKind, eligible
-from proxy.core.rules import Component, FileRecord, Origin, Phase, RuleSet, Side, parse_component
-
-
-def component(name: str = "users", **values: Any) -> Component:
-    return parse_component({"component": name, "routes": {f"GET /api/{name}": {}}, **values}, file=f"{name}.yaml")
-
-
-def rule_set(*components: Component, **more: Any) -> RuleSet:
-    by_name = {each.component: each for each in components}
-    return RuleSet(epoch="e1", version=41, who="files", why="", at="2026-01-01T00:00:00Z", components=by_name, **more)
-
-
-@dataclass(frozen=True)
-class File:
-    values: dict[str, Any]
-    hash: str = "h2"
-    positions: dict[Any, Any] = field(default_factory=dict)
-
-    @property
-    def rules(self) -> Component:
-        return parse_component(self.values, file="file")
-
-
-def file(name: str = "users", hash: str = "h2", **values: Any) -> File:
-    return File({"component": name, "routes": {f"GET /api/{name}": {}}, **values}, hash)
-
-
-def record(values: dict[str, Any], hash: str, *before: str) -> FileRecord:
-    return FileRecord(hash=hash, values=values, hashes=(*before, hash))
+from proxy.core.rules import Origin, Phase, Side, parse_component
+from tests.core.filed import component, file, rule_set
 
 
 def test_a_weight_is_one_changed_field():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -10,35 +9,8 @@ import pytest
 from proxy.core.errors import ConfigError, NotAllowed
 from proxy.core.merge import ABSENT, Edit
 from proxy.core.push import push
-from proxy.core.rules import Component, FileRecord, Origin, RuleSet, parse_component
-
-
-def component(name: str = "users", **values: Any) -> Component:
-    return parse_component({"component": name, "routes": {f"GET /api/{name}": {}}, **values}, file=f"{name}.yaml")
-
-
-def rule_set(*components: Component, **more: Any) -> RuleSet:
-    by_name = {each.component: each for each in components}
-    return RuleSet(epoch="e1", version=41, who="files", why="", at="2026-01-01T00:00:00Z", components=by_name, **more)
-
-
-@dataclass(frozen=True)
-class File:
-    values: dict[str, Any]
-    hash: str = "h2"
-    positions: dict[Any, Any] = field(default_factory=dict)
-
-    @property
-    def rules(self) -> Component:
-        return parse_component(self.values, file="file")
-
-
-def file(name: str = "users", hash: str = "h2", **values: Any) -> File:
-    return File({"component": name, "routes": {f"GET /api/{name}": {}}, **values}, hash)
-
-
-def record(values: dict[str, Any], hash: str, *before: str) -> FileRecord:
-    return FileRecord(hash=hash, values=values, hashes=(*before, hash))
+from proxy.core.rules import Origin, RuleSet
+from tests.core.filed import component, file, record, rule_set
 
 
 def test_push_publishes_what_was_edited_and_leaves_live_values():

@@ -22,6 +22,12 @@ from tests.wire import grammar
 from tests.wire.test_cases import BODY, BROKEN_BODIES, GOOD, LEGACY_ONLY, REFUSED, chunks, get, post, seen_by
 
 
+async def endless(exchange: Exchange) -> None:
+    await exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        await exchange.send(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
+
+
 async def test_97_a_head_that_dribbles_is_408_and_no_side_hears_of_it():
     async with running(LEGACY_ONLY) as rig:
         client = await rig.connect()
@@ -73,11 +79,6 @@ async def test_99_a_body_that_stands_still_is_408_and_torn_for_the_side(framing,
 
 
 async def test_100_a_reader_that_takes_nothing_frees_the_side_in_the_end():
-    async def endless(exchange: Exchange) -> None:
-        await exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        while True:
-            await exchange.send(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
-
     async with running(LEGACY_ONLY) as rig:
         rig.legacy.script = endless
         _, writer = await open_connection(rig.port, limit=1024)
@@ -170,11 +171,6 @@ async def test_112_a_half_closed_1_0_client_whose_time_is_over_sees_a_reset_and_
 
 @pytest.mark.parametrize("by", ["time", "drain"])
 async def test_112_a_1_0_client_that_reads_too_slowly_sees_a_reset_and_no_end_of_the_body(by):
-    async def endless(exchange: Exchange) -> None:
-        await exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        while True:
-            await exchange.send(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
-
     async with running(LEGACY_ONLY) as rig:
         rig.legacy.script = endless
         reader, writer = await open_connection(rig.port, limit=1024)
