@@ -34,7 +34,7 @@ from proxy.admin.probes import build_probes
 from proxy.admin.readiness import not_ready
 from proxy.background import Background
 from proxy.core.errors import StoreError
-from proxy.core.limits import ClientDeadlines, WireLimits
+from proxy.core.limits import ClientDeadlines, PoolLimits, WireLimits
 from proxy.core.rules import Side
 from proxy.core.table import compile_table
 from proxy.descriptors import fitting, needed, raise_limit
@@ -277,7 +277,7 @@ def _deadlines(settings: Settings) -> ClientDeadlines:
 
 def _pool(settings: Settings, side: Side, wheel: Wheel, limits: WireLimits) -> Pool:
     where = settings.side(side)
-    return Pool(side.value, (where.host, where.port), wheel, limits, where.limits.connections)
+    return Pool(side.value, (where.host, where.port), wheel, limits, PoolLimits(**where.limits.model_dump()))
 
 
 def _side_manner(settings: Settings, side: Side) -> SideManner:

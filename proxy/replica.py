@@ -52,8 +52,8 @@ ALARMS = {
     "connections_idle": "`limits.connections` is reached: idle connections give way",
     "connections_per_address": "`limits.connections_per_address` is reached and none is idle: clients are turned away",
     "connections_per_address_idle": "`limits.connections_per_address` is reached: idle connections give way",
-    "legacy_pool_full": "`sides.legacy.limits.connections` is reached: legacy was not asked",
-    "modern_pool_full": "`sides.modern.limits.connections` is reached: modern was not asked",
+    "legacy_pool_full": "all `sides.legacy.limits.connections` are in use: requests went to modern or got 503",
+    "modern_pool_full": "all `sides.modern.limits.connections` are in use: requests went to legacy or got 503",
     "no_descriptors": "no descriptor was free for a connection: raise `ulimit -n`, or lower `limits.connections`",
     "malformed_request": "what came to the admin or probes listener was no request that is understood; it got 400",
     "too_many_connections": "the admin or probes listener was full; the caller that waited longest lost its place",
@@ -226,6 +226,11 @@ class Replica:
     def connections(self) -> int:
         """How many clients are connected."""
         return len(self.listener.clients)
+
+    @property
+    def pending_requests(self) -> Mapping[Side, int]:
+        """How many requests wait for a connection to each side."""
+        return {side: pool.pending for side, pool in self.gateway.pools.items()}
 
     def troubles(self) -> tuple[str, ...]:
         """What this replica does not take as it stands, and why."""

@@ -77,6 +77,7 @@ class SideLimits(Frozen):
     """How much one side is asked to bear from this replica."""
 
     connections: Annotated[int, Field(ge=1, le=65_535)] = 1024
+    pending_requests: Annotated[int, Field(ge=0, le=65_535)] = 1024  # that wait for one, up to `connect_s`
 
 
 class Limits(Frozen):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.core.decision import PlanDefaults
-from proxy.core.limits import ClientDeadlines, WireLimits
+from proxy.core.limits import ClientDeadlines, PoolLimits, WireLimits
 from proxy.core.rules import Component, RuleSet, Side, Timeouts
 from proxy.core.table import compile_table
 from proxy.gateway.breakers import Trip
@@ -101,6 +101,7 @@ async def running(
     deadlines: ClientDeadlines | None = None,
     timeouts: Timeouts | None = None,
     connections: int = 1024,
+    pending: int = 1024,
     send_buffer_bytes: int = 0,
     **defaults: Any,
 ) -> AsyncIterator[Rig]:
@@ -116,7 +117,7 @@ async def running(
     wheel = Wheel(clock)
     limits = limits or WireLimits()
     pools = {
-        side: Pool(side.value, ("127.0.0.1", peer.port), wheel, limits, connections)
+        side: Pool(side.value, ("127.0.0.1", peer.port), wheel, limits, PoolLimits(connections, pending))
         for side, peer in ((Side.LEGACY, legacy), (Side.MODERN, modern))
     }
     for pool in pools.values():

@@ -69,6 +69,10 @@ class House(Protocol):
         """How many clients are connected."""
 
     @property
+    def pending_requests(self) -> Mapping[Side, int]:
+        """How many requests wait for a connection to each side."""
+
+    @property
     def changes(self) -> Changes:
         """What operators may change."""
 

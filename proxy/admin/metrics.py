@@ -103,6 +103,8 @@ class HouseCollector(Collector):
     def _process(self) -> Iterator[Metric]:
         house = self._house
         yield _gauge("banyan_connections", "Connections of clients", (), [((), house.connections)])
+        pending = [((side,), count) for side, count in house.pending_requests.items()]
+        yield _gauge("banyan_pending_requests", "Requests that wait for a connection", ("side",), pending)
         yield _gauge("banyan_ready", "1 while /readyz says so", (), [((), not not_ready(house))])
         dropped = [((), house.records.lines_dropped)]
         yield _counter("banyan_access_lines_dropped", "Access lines nobody took in time", (), dropped)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from proxy.core.errors import Failure, Sent, UpstreamError
+from proxy.core.errors import POOL_FULL, Failure, Sent, UpstreamError
 
 PROXY_STATUS_ERROR = {  # RFC 9209 section 2.3
     Failure.CONNECT: "destination_unavailable",
@@ -42,7 +42,8 @@ def after_failure(
     if not replayable:
         return Next.GIVE_UP
     if not is_read:
-        return Next.AGAIN if error.sent is Sent.NONE and not tried_again else Next.GIVE_UP
+        may_again = error.sent is Sent.NONE and error.kind != POOL_FULL  # it has waited for its turn already
+        return Next.AGAIN if may_again and not tried_again else Next.GIVE_UP
     if error.stale and not tried_again:
         return Next.AGAIN
     return Next.OTHER if fallback else Next.GIVE_UP

@@ -22,6 +22,7 @@ GAUGES: Mapping[str, Callable[[Iterable[float]], float]] = {
     "banyan_weight_percent": min,
     "banyan_breaker_open": max,
     "banyan_connections": sum,
+    "banyan_pending_requests": sum,
     "banyan_processes": sum,
     "banyan_build_info": max,
     "process_virtual_memory_bytes": sum,

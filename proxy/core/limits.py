@@ -24,6 +24,14 @@ class WireLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """How much one pool asks its address to bear, and how many messages wait for it."""
+
+    connections: int = 1024
+    pending_requests: int = 1024  # 0: what finds no connection fails at once
+
+
+@dataclass(frozen=True, slots=True)
 class ClientDeadlines:
     """How long a client may take, in seconds."""
 

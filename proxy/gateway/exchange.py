@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from proxy.gateway.gateway import Gateway
 
 _TORN = {400: "body", 408: "body_timeout", 413: "body_bytes"}  # how a request is counted whose body ends with it
+RETRY_AFTER_S = 1  # a queue that was full is another one by then
 HEARD_BYTES = 65_536  # an answer for a client that left is heard to its end up to this: its connection is kept
 _CLOSED = State.CLOSED  # looking a member up costs more than a comparison
 
@@ -292,7 +293,8 @@ class Exchange:
 
     def _problem(self, status: int, why: str, error: str) -> None:
         """Answer by a problem document."""
-        fields, body = problem(status, why, self._gateway.manner.via_name, error)
+        retry_after_s = RETRY_AFTER_S if status == 503 else 0
+        fields, body = problem(status, why, self._gateway.manner.via_name, error, retry_after_s)
         self._client.answer(status, b"", fields + self._added(), len(body), [body], True, self.head_only)
         self._record(status)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from proxy.core.breaker import Breaker, Budget
 from proxy.core.decision import Plan
 from proxy.core.phases import RequestKind
-from proxy.core.rules import Side, Timeouts
+from proxy.core.rules import Side
 from proxy.core.stats import Histogram
 from proxy.gateway.outgoing import SideManner
 from proxy.wire.pool import Pool, Waits
@@ -32,8 +32,9 @@ class Leg:
         self.manner = manner
         self.careful = plan.kind is RequestKind.WRITE  # only fresh connections: what was sent is never sent again
         self.strips = plan.strip_validators if planned else plan.fallback_strips
-        self.waits = _waits(deadlines, deadlines.head_s)
-        self.quick_waits = _waits(deadlines, min(deadlines.head_s, deadlines.head_with_fallback_s))
+        self.waits = Waits(deadlines.connect_s, deadlines.head_s, deadlines.idle_s, queue_s=deadlines.connect_s)
+        quick_head_s = min(deadlines.head_s, deadlines.head_with_fallback_s)
+        self.quick_waits = Waits(deadlines.connect_s, quick_head_s, deadlines.idle_s)  # the other side need not wait
         self.exchange_s = deadlines.exchange_s
         self.added = b""  # lines of every answer, ready-joined; a bucket may follow
         self.added_all = b""  # the same where there is none
@@ -42,7 +43,3 @@ class Leg:
         self.budget: Budget | None = None  # of reads
         self.classes: list[int] = []  # counts by status class
         self.latency: Histogram
-
-
-def _waits(deadlines: Timeouts, head_s: float) -> Waits:
-    return Waits(deadlines.connect_s, head_s, deadlines.idle_s)

@@ -1,5 +1,6 @@
 """
 The connections to one address: taken most recently used first, opened when there is none, dropped when in doubt.
+When all that may stand are in use, messages wait in a short queue, first come, first served.
 
 `send` never waits: the receiver is told what became of its message. Names are resolved anew for each connection.
 """
@@ -10,10 +11,11 @@ import asyncio
 import errno
 import os
 import socket
+from collections import OrderedDict
 from contextlib import suppress
 
 from proxy.core.errors import OUT_OF_DESCRIPTORS, POOL_FULL, Failure, Sent, UpstreamError
-from proxy.core.limits import WireLimits
+from proxy.core.limits import PoolLimits, WireLimits
 from proxy.wire.tls import TlsFault, Trust, dialled
 from proxy.wire.upstream import Line, Receiver, Upstream
 from proxy.wire.wheel import TICK_S, Timed, Wheel, ticks_of
@@ -26,12 +28,17 @@ _SHORT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))  #
 
 
 class Waits:
-    """How long a side may take, in seconds: to accept a connection, to send a head, between two bytes."""
+    """
+    How long a side may take, in seconds: to accept a connection, to send a head, between two bytes.
 
-    __slots__ = ("connect_s", "head_s", "head_ticks", "idle_s")
+    `queue_s`: how long a message waits for a connection when all are in use; 0: not at all.
+    """
 
-    def __init__(self, connect_s: float, head_s: float, idle_s: float) -> None:
+    __slots__ = ("connect_s", "head_s", "head_ticks", "idle_s", "queue_s")
+
+    def __init__(self, connect_s: float, head_s: float, idle_s: float, queue_s: float = 0.0) -> None:
         self.connect_s = connect_s
+        self.queue_s = queue_s
         self.head_s = head_s
         self.head_ticks = ticks_of(head_s)
         self.idle_s = idle_s
@@ -41,27 +48,34 @@ class Pool:
     """
     All connections to `host:port`.
 
-    Owns them until `close`. `connections` counts those that stand or are being opened; at `limit` a message fails
-    with `Sent.NONE` at once.
+    Owns them until `close`. `connections` counts those that stand or are being opened. When they are as many as may
+    be, a message waits for one. Where the queue is full, or it may not wait, it fails with `Sent.NONE` at once.
     """
 
     def __init__(
-        self, name: str, address: tuple[str, int], wheel: Wheel, limits: WireLimits, connections_limit: int
+        self, name: str, address: tuple[str, int], wheel: Wheel, limits: WireLimits, own_limits: PoolLimits
     ) -> None:
         self.name = name
         self.address = address
         self.wheel = wheel
         self.limits = limits
         self.tls: Trust | None = None  # how TLS is spoken there, if it is
-        self._connections_limit = connections_limit
+        self._own_limits = own_limits
         self._idle: list[Upstream] = []
         self._all: set[Upstream] = set()
         self._opening: set[asyncio.Task[None]] = set()
+        self._pending: OrderedDict[Opening, None] = OrderedDict()  # messages that wait for a connection
+        self._is_serving = False
 
     @property
     def connections(self) -> int:
         """How many connections stand or are being opened."""
         return len(self._all) + len(self._opening)
+
+    @property
+    def pending(self) -> int:
+        """How many messages wait for a connection."""
+        return len(self._pending)
 
     def send(
         self, message: bytes, receiver: Receiver, waits: Waits, fresh: bool = False, careful: bool = False
@@ -71,8 +85,16 @@ class Pool:
 
         `fresh` takes no idle connection, `careful` (writes) only one that was in use a moment ago.
         """
+        line = None if fresh or self._pending else self.take(careful)
+        if line is None:
+            return Opening(self, message, receiver, waits, fresh, careful)
+        line.start(message, receiver, waits)
+        return line
+
+    def take(self, careful: bool) -> Upstream | None:
+        """Return an idle connection that may be used; None if there is none."""
         idle = self._idle
-        while idle and not fresh:
+        while idle:
             line = idle.pop()
             if careful and (self.wheel.tick - line.since) * TICK_S > JUST_USED_S:
                 idle.append(line)
@@ -82,11 +104,8 @@ class Pool:
             if line.stirs(0):  # closed by the peer, or bytes that nobody asked for: its next answer would be a lie
                 self.drop(line)
                 continue
-            line.start(message, receiver, waits)
             return line
-        if idle and self.is_full():
-            self.drop(idle[0])  # too old for this message, or not fresh: nobody misses it
-        return Opening(self, message, receiver, waits)
+        return None
 
     def give_back(self, line: Upstream) -> None:
         """Take back a connection that is clean and idle."""
@@ -96,6 +115,8 @@ class Pool:
         if not line.slot or due < line.slot:
             wheel.hold(line, due)
         self._idle.append(line)
+        if self._pending:
+            self._serve_soon()
 
     def drop(self, line: Upstream) -> None:
         """Close a connection now; whatever is still in its buffers is lost."""
@@ -109,10 +130,28 @@ class Pool:
             self._all.discard(line)
             with suppress(ValueError):
                 self._idle.remove(line)
+            if self._pending:
+                self._serve_soon()
 
-    def is_full(self) -> bool:
-        """Say whether no further connection may be opened."""
-        return self.connections >= self._connections_limit
+    def may_open(self) -> bool:
+        """Say whether a further connection may be opened; an idle one that is in nobody's way gives way."""
+        if self.connections < self._own_limits.connections:
+            return True
+        if not self._idle:
+            return False
+        self.drop(self._idle[0])  # too old for the message, or not fresh: nobody misses it
+        return True
+
+    def queue(self, opening: Opening) -> bool:
+        """Let a message wait for its turn; return False if too many wait already."""
+        if len(self._pending) >= self._own_limits.pending_requests:
+            return False
+        self._pending[opening] = None
+        return True
+
+    def leave(self, opening: Opening) -> None:
+        """Take a message that waits no longer out of the queue."""
+        self._pending.pop(opening, None)
 
     async def connect(self) -> Upstream:
         """Return a connection that stands and is on no books yet. Raises OSError, or UnicodeError for a bad name."""
@@ -132,39 +171,77 @@ class Pool:
     def await_opening(self, task: asyncio.Task[None]) -> None:
         """Keep `task` alive and counted until it ends."""
         self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        task.add_done_callback(self._opened)
 
     async def close(self) -> None:
         """Close every connection."""
+        self._pending.clear()
         for task in list(self._opening):
             task.cancel()
         for line in list(self._all):
             self.drop(line)
 
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        if self._pending:
+            self._serve_soon()
+
+    def _serve_soon(self) -> None:
+        """Not now: whoever gives a connection back has not passed its answer on yet."""
+        if not self._is_serving:
+            self._is_serving = True
+            asyncio.get_running_loop().call_soon(self._serve)
+
+    def _serve(self) -> None:
+        """Let those go on who wait, as far as there is room."""
+        self._is_serving = False
+        while self._pending:
+            opening = next(iter(self._pending))
+            if not opening.proceed():
+                return
+            self._pending.pop(opening, None)
+
 
 class Opening(Timed):
     """A line that does not stand yet: keeps what is written until it does, then passes everything on."""
 
-    __slots__ = ("_ended", "_kept", "_line", "_message", "_pool", "_receiver", "_task", "_waits", "receiver_gone")
+    __slots__ = (
+        "_careful", "_ended", "_fresh", "_kept", "_line", "_message", "_pool", "_receiver", "_task", "_waits",
+        "receiver_gone",
+    )  # fmt: skip
 
-    def __init__(self, pool: Pool, message: bytes, receiver: Receiver, waits: Waits) -> None:
+    def __init__(
+        self, pool: Pool, message: bytes, receiver: Receiver, waits: Waits, fresh: bool, careful: bool
+    ) -> None:
         super().__init__()
         self._pool = pool
         self._message = message
         self._receiver = receiver
         self._waits = waits
+        self._fresh = fresh
+        self._careful = careful
         self._kept: list[bytes] = []
         self._ended = False
         self._line: Upstream | None = None
+        self._task: asyncio.Task[None] | None = None
         self.receiver_gone = False
-        loop = asyncio.get_running_loop()
-        if pool.is_full():
-            self._task = None
-            loop.call_soon(self._fail, "the pool is full", POOL_FULL)
-            return
-        self._task = loop.create_task(self._open())
-        pool.wheel.arm(self, waits.connect_s)
-        pool.await_opening(self._task)
+        if not pool.pending and pool.may_open():
+            self._begin()
+        elif waits.queue_s and pool.queue(self):
+            pool.wheel.arm(self, waits.queue_s)
+        else:
+            asyncio.get_running_loop().call_soon(self._fail, "the pool is full", POOL_FULL)
+
+    def proceed(self) -> bool:
+        """Go over an idle connection, or open one; return False, and wait on, if neither may be."""
+        line = None if self._fresh else self._pool.take(self._careful)
+        if line is not None:
+            self._stands(line)
+            return True
+        if not self._pool.may_open():
+            return False
+        self._begin()
+        return True
 
     def write_body(self, data: bytes) -> None:
         """Keep a block until the connection stands; the receiver bounds them, for it was told to wait."""
@@ -209,6 +286,8 @@ class Opening(Timed):
                 self._line.cancel()
         elif self._task is not None:
             self._task.cancel()
+        else:
+            self._pool.leave(self)
 
     def finish(self) -> None:
         """End a tunnel in order."""
@@ -218,9 +297,19 @@ class Opening(Timed):
             self._line.finish()
 
     def on_deadline(self) -> None:
-        if self._line is None and self._task is not None:
-            self._task.cancel()
-            self._fail("no connection within the deadline")
+        if self._line is not None:
+            return
+        if self._task is None:
+            self._pool.leave(self)
+            self._fail(f"none of its connections came free within {self._waits.queue_s:g} s", POOL_FULL)
+            return
+        self._task.cancel()
+        self._fail("no connection within the deadline")
+
+    def _begin(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._open())
+        self._pool.wheel.arm(self, self._waits.connect_s)
+        self._pool.await_opening(self._task)
 
     async def _open(self) -> None:
         try:
@@ -232,7 +321,6 @@ class Opening(Timed):
             kind = OUT_OF_DESCRIPTORS if is_short(exc) else ""
             self._fail(f"no connection: {getattr(exc, 'strerror', None) or exc}", kind)
             return
-        self.due = 0
         if self.receiver_gone:
             line.transport.abort()
             return
@@ -241,6 +329,11 @@ class Opening(Timed):
             self._fail("the side closed the connection at once, or spoke before it was asked")
             return
         self._pool.add(line)
+        self._stands(line)
+
+    def _stands(self, line: Upstream) -> None:
+        """Send over `line` what was kept."""
+        self.due = 0
         self._line = line
         line.start(self._message, self._receiver, self._waits)
         for data in self._kept:

@@ -70,6 +70,7 @@ class SmallHouse:
         self.table: Table = compile_table(None)
         self.situations: Sequence[Situation] = ()
         self.connections = 3
+        self.pending_requests = {Side.LEGACY: 0, Side.MODERN: 4}
         self.draining = False
 
     def follow(self, state: State) -> None:

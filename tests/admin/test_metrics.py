@@ -93,6 +93,8 @@ async def test_the_store_and_what_it_says_are_gauges(house):
     assert found['banyan_emergency{component="users",to="modern"}'] == 0
     assert found['banyan_weight_percent{component="users"}'] == 25
     assert found["banyan_connections"] == 3
+    assert found['banyan_pending_requests{side="legacy"}'] == 0
+    assert found['banyan_pending_requests{side="modern"}'] == 4
     assert found["banyan_ready"] == 1
     assert found['banyan_build_info{version="0.0.test"}'] == 1
 

@@ -62,6 +62,14 @@ def test_a_write_is_sent_again_only_if_nothing_was_sent_once_and_to_nobody_else(
                 assert error.sent is Sent.NONE and not asked["tried_again"]
 
 
+def test_a_write_that_waited_for_a_connection_in_vain_does_not_wait_again():
+    asked = {"is_read": False, "committed": False, "replayable": True, "tried_again": False, "fallback": False}
+    kinds = {"": Next.AGAIN, OUT_OF_DESCRIPTORS: Next.AGAIN, POOL_FULL: Next.GIVE_UP}
+    for kind, following in kinds.items():
+        error = UpstreamError("modern", Failure.CONNECT, Sent.NONE, "", kind=kind)
+        assert after_failure(error, **asked) is following
+
+
 def test_after_the_head_was_passed_on_nothing_is_sent_and_nothing_is_answered():
     for error, asked in everything():
         assert (after_failure(error, **asked) is Next.ABORT) == asked["committed"]

@@ -536,3 +536,98 @@ async def test_many_interim_answers_before_a_slow_reader_keep_what_follows_back(
         while received < 32 << 20:
             received += len(await reader.read(1 << 20))
         writer.close()
+
+
+async def test_writes_wait_for_a_connection_in_order_and_each_arrives_once():
+    release = asyncio.Event()
+
+    async def held(exchange: Exchange) -> None:
+        await exchange.read_body()
+        await release.wait()
+        await exchange.send(ok(exchange.body))
+
+    async with running(connections=1) as rig:
+        rig.legacy.script = held
+        clients = [await rig.connect() for _ in range(4)]
+        for index, client in enumerate(clients):
+            await client.send(POST.replace(b"hello", b"nr. %d" % index))
+            await until(lambda index=index: len(rig.legacy.seen) + rig.gateway.pools[Side.LEGACY].pending == index + 1)
+        release.set()
+        answers = [await client.answer() for client in clients]
+
+        assert [(answer.status, answer.body) for answer in answers] == [(200, b"nr. %d" % nr) for nr in range(4)]
+        assert [exchange.body for exchange in rig.legacy.seen] == [b"nr. 0", b"nr. 1", b"nr. 2", b"nr. 3"]
+        assert rig.legacy.connections == 1
+
+
+async def test_beyond_the_queue_a_write_gets_503_and_when_to_come_back_and_was_never_sent():
+    release = asyncio.Event()
+
+    async def held(exchange: Exchange) -> None:
+        await exchange.read_body()
+        await release.wait()
+        await exchange.send(ok())
+
+    async with running(connections=1, pending=1) as rig:
+        rig.legacy.script = held
+        first, second = await rig.connect(), await rig.connect()
+        await first.send(POST)
+        await until(lambda: rig.legacy.seen)
+        await second.send(POST)
+        await until(lambda: rig.gateway.pools[Side.LEGACY].pending)
+        refused = await asked(rig.port, POST)
+        release.set()
+
+        assert (refused.status, refused.value(b"retry-after")) == (503, b"1")
+        assert b"error=connection_limit_reached" in refused.value(b"proxy-status")
+        assert [(await client.answer()).status for client in (first, second)] == [200, 200]
+        assert len(rig.legacy.seen) == 2 and rig.trips == []
+        assert dict(rig.gateway.records.alarms.items()) == {("", "legacy_pool_full"): 1}
+
+
+async def test_a_write_whose_client_leaves_while_it_waits_is_never_sent():
+    release = asyncio.Event()
+
+    async def held(exchange: Exchange) -> None:
+        await exchange.read_body()
+        await release.wait()
+        await exchange.send(ok())
+
+    async with running(connections=1) as rig:
+        rig.legacy.script = held
+        first, leaving = await rig.connect(), await rig.connect()
+        await first.send(POST)
+        await until(lambda: rig.legacy.seen)
+        await leaving.send(POST)
+        await until(lambda: rig.gateway.pools[Side.LEGACY].pending)
+        leaving.reset()
+        await until(lambda: not rig.gateway.pools[Side.LEGACY].pending)
+        release.set()
+
+        assert (await first.answer()).status == 200
+        assert len(rig.legacy.seen) == 1
+
+
+async def test_a_long_upload_that_waits_is_held_back_and_then_arrives_whole():
+    release = asyncio.Event()
+    body = bytes(range(256)) * 2_000
+
+    async def held(exchange: Exchange) -> None:
+        await exchange.read_body()
+        await release.wait()
+        await exchange.send(ok())
+
+    async with running(connections=1) as rig:
+        rig.legacy.script = held
+        first, uploading = await rig.connect(), await rig.connect()
+        await first.send(POST)
+        await until(lambda: rig.legacy.seen)
+        sending = asyncio.ensure_future(
+            uploading.send(b"POST /api/users HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        )
+        await until(lambda: rig.gateway.pools[Side.LEGACY].pending)
+        release.set()
+        await sending
+
+        assert [(await client.answer()).status for client in (first, uploading)] == [200, 200]
+        assert rig.legacy.seen[1].body == body

@@ -32,6 +32,11 @@ def test_while_another_side_could_answer_a_head_must_come_sooner_but_never_later
     assert leg("GET", Side.MODERN).quick_waits.head_s == 2
 
 
+def test_only_who_has_no_other_side_waits_for_a_connection():
+    assert leg("GET", Side.MODERN).quick_waits.queue_s == 0
+    assert (leg("GET", Side.MODERN).waits.queue_s, leg("POST", Side.LEGACY).waits.queue_s) == (1, 2)
+
+
 def test_writes_are_careful_and_reads_are_not():
     assert leg("POST", Side.LEGACY).careful
     assert not leg("GET", Side.MODERN).careful

@@ -7,8 +7,8 @@ import errno
 import os
 import socket
 
-from proxy.core.errors import OUT_OF_DESCRIPTORS, Failure, Sent
-from proxy.core.limits import WireLimits
+from proxy.core.errors import OUT_OF_DESCRIPTORS, POOL_FULL, Failure, Sent
+from proxy.core.limits import PoolLimits, WireLimits
 from proxy.wire.pool import IDLE_S, JUST_USED_S, Pool, Waits, is_short
 from proxy.wire.wheel import Wheel
 from tests.peers import Exchange, ok
@@ -16,6 +16,8 @@ from tests.rig import Clock
 from tests.scarcity import no_descriptors
 from tests.waiting import until
 from tests.wire.told import GET, WAITS, Bench, Told, bench
+
+QUEUING = Waits(connect_s=1, head_s=15, idle_s=60, queue_s=2)
 
 
 async def ask(pool: Bench, **how: bool) -> Told:
@@ -176,7 +178,7 @@ async def test_refused_and_unresolved_are_connect_failures():
 
     for name in ("no.such.name.invalid", "x" * 64 + ".invalid"):
         unresolved = Told()
-        Pool("modern", (name, 1), Wheel(Clock()), WireLimits(), 1).send(GET, unresolved, WAITS)
+        Pool("modern", (name, 1), Wheel(Clock()), WireLimits(), PoolLimits(1)).send(GET, unresolved, WAITS)
         await until(lambda told=unresolved: told.over)
         assert unresolved.error is not None and unresolved.error.failure is Failure.CONNECT
 
@@ -191,7 +193,7 @@ async def test_a_side_that_does_not_accept_in_time_is_a_connect_failure():
         sock.connect_ex(full.getsockname())
     clock = Clock()
     wheel = Wheel(clock)
-    pool = Pool("modern", full.getsockname(), wheel, WireLimits(), 16)
+    pool = Pool("modern", full.getsockname(), wheel, WireLimits(), PoolLimits(16))
     told = Told()
     pool.send(GET, told, Waits(connect_s=1, head_s=15, idle_s=60))
     clock.now += 1.3
@@ -208,7 +210,7 @@ async def test_a_side_that_closes_at_once_leaves_no_connection_on_the_books():
         writer.transport.abort()
 
     server = await asyncio.start_server(hurry, "127.0.0.1", 0)
-    pool = Pool("modern", server.sockets[0].getsockname(), Wheel(Clock()), WireLimits(), 16)
+    pool = Pool("modern", server.sockets[0].getsockname(), Wheel(Clock()), WireLimits(), PoolLimits(16))
     for _ in range(20):
         told = Told()
         pool.send(GET, told, WAITS)
@@ -275,3 +277,159 @@ async def test_closing_a_pool_closes_all_it_has():
         pool.send(opening, fresh=True)
         await pool.pool.close()
         await until(lambda: pool.pool.connections == 0 and pool.side.open_now == 0)
+
+
+class Busy:
+    """A side that holds its answers back until it is let go, one by one, and notes the order of what came."""
+
+    def __init__(self) -> None:
+        self.came: list[bytes] = []
+        self.free = asyncio.Semaphore(0)
+
+    async def __call__(self, exchange: Exchange) -> None:
+        target = exchange.line.split()[1]
+        self.came.append(target)
+        await exchange.read_body()
+        await self.free.acquire()
+        await exchange.send(ok(target))
+
+
+def get(target: bytes) -> bytes:
+    return b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % target
+
+
+async def crowd(pool: Bench, names: bytes, **how: bool) -> list[Told]:
+    """Send one message of each name; the first is on its way when this returns."""
+    crowded = [Told() for _ in names]
+    for told, name in zip(crowded, names, strict=True):
+        pool.send(told, get(b"/%c" % name), QUEUING, **how)
+    await until(lambda: pool.side.seen)
+    return crowded
+
+
+async def test_messages_wait_for_a_connection_and_go_first_come_first_served():
+    busy = Busy()
+    async with bench(busy, connections=1) as pool:
+        crowded = await crowd(pool, b"abcd")
+        assert (pool.pool.pending, pool.pool.connections) == (3, 1)
+
+        for _ in crowded:
+            busy.free.release()
+        await until(lambda: all(told.over for told in crowded))
+
+        assert busy.came == [b"/a", b"/b", b"/c", b"/d"]
+        assert [told.body for told in crowded] == [b"/a", b"/b", b"/c", b"/d"]
+        assert (pool.side.connections, pool.pool.pending) == (1, 0)
+
+
+async def test_who_comes_later_does_not_pass_those_who_wait():
+    busy = Busy()
+    async with bench(busy, connections=1) as pool:
+        first, second = await crowd(pool, b"ab")
+        late = Told()
+        first.then = lambda: pool.send(late, get(b"/late"), QUEUING)  # the connection is idle at this very moment
+        for _ in range(3):
+            busy.free.release()
+        await until(lambda: first.over and second.over and late.over)
+
+        assert busy.came == [b"/a", b"/b", b"/late"]
+
+
+async def test_a_full_queue_says_so_at_once_and_nothing_was_sent():
+    busy = Busy()
+    async with bench(busy, connections=1, pending=2) as pool:
+        crowded = await crowd(pool, b"abcd")
+        await until(lambda: crowded[3].over)
+
+        error = crowded[3].error
+        assert error is not None and error.is_ours
+        assert (error.failure, error.sent, error.kind) == (Failure.CONNECT, Sent.NONE, POOL_FULL)
+        assert [told.over for told in crowded[:3]] == [False] * 3
+
+
+async def test_what_waits_too_long_fails_and_leaves_the_queue():
+    busy = Busy()
+    async with bench(busy, connections=1) as pool:
+        first, second = await crowd(pool, b"ab")
+        pool.pass_s(QUEUING.queue_s + 0.2)
+        await until(lambda: second.over)
+
+        assert second.error is not None and "within 2 s" in second.error.detail and second.error.is_ours
+        assert pool.pool.pending == 0
+        busy.free.release()
+        await until(lambda: first.over)
+        assert busy.came == [b"/a"] and first.body == b"/a"
+
+
+async def test_what_is_cancelled_while_it_waits_is_never_sent():
+    busy = Busy()
+    async with bench(busy, connections=1) as pool:
+        first, gone, last = Told(), Told(), Told()
+        pool.send(first, get(b"/first"), QUEUING)
+        line = pool.send(gone, get(b"/gone"), QUEUING)
+        pool.send(last, get(b"/last"), QUEUING)
+        line.cancel()
+        busy.free.release()
+        busy.free.release()
+        await until(lambda: first.over and last.over)
+
+        assert busy.came == [b"/first", b"/last"]
+        assert not gone.over and gone.events == []
+
+
+async def test_a_connection_that_ends_makes_room_for_one_who_waits():
+    busy = Busy()
+    async with bench(busy, connections=1) as pool:
+        leaving, waiting = Told(), Told()
+        line = pool.send(leaving, get(b"/leaving"), QUEUING)
+        await until(lambda: pool.side.seen)
+        pool.send(waiting, get(b"/waiting"), QUEUING)
+        busy.free.release()
+        busy.free.release()
+        line.cancel()  # its answer would be somebody else's: the connection goes
+        await until(lambda: waiting.over)
+
+        assert waiting.body == b"/waiting"
+        assert (pool.side.connections, pool.pool.connections) == (2, 1)
+
+
+async def test_a_message_that_may_use_no_idle_connection_gets_its_own_when_its_turn_comes():
+    busy = Busy()
+    async with bench(busy, connections=1) as pool:
+        first, second = await crowd(pool, b"ab", fresh=True)
+        busy.free.release()
+        busy.free.release()
+        await until(lambda: first.over and second.over)
+
+        assert second.body == b"/b"
+        assert (pool.side.connections, pool.pool.connections) == (2, 1)
+
+
+async def test_a_side_that_refuses_is_told_to_all_who_wait():
+    unused = socket.create_server(("127.0.0.1", 0))
+    address = unused.getsockname()
+    unused.close()
+    pool = Pool("modern", address, Wheel(Clock()), WireLimits(), PoolLimits(1))
+    crowded = [Told() for _ in range(5)]
+    for told in crowded:
+        pool.send(GET, told, QUEUING)
+    await until(lambda: all(told.over for told in crowded))
+
+    assert [told.error is not None and told.error.is_ours for told in crowded] == [False] * 5
+    assert (pool.pending, pool.connections) == (0, 0)
+
+
+async def test_a_body_that_comes_while_its_message_waits_follows_the_head():
+    busy = Busy()
+    async with bench(busy, connections=1) as pool:
+        first, writer = Told(), Told(sending=6)
+        pool.send(first, get(b"/first"), QUEUING)
+        line = pool.send(writer, b"PUT /w HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n", QUEUING)
+        line.write_body(b"abc")
+        line.write_body(b"def")
+        line.end_body()
+        busy.free.release()
+        busy.free.release()
+        await until(lambda: first.over and writer.over)
+
+        assert [seen.body for seen in pool.side.seen] == [b"", b"abcdef"]

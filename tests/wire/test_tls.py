@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from proxy.core.errors import Failure, Sent
+from proxy.core.limits import PoolLimits
 from proxy.wire.certificates import DialingFiles, ServingFiles
 from proxy.wire.client import LAST_CALL_S
 from proxy.wire.pool import Pool
@@ -448,7 +449,7 @@ async def played(
     play: Callable[[Manual], Awaitable[None]], context: ssl.SSLContext | None = None
 ) -> AsyncIterator[Bench]:
     async with playing(play, context) as port, bench() as pool:
-        pool.pool = Pool("modern", ("127.0.0.1", port), pool.wheel, pool.pool.limits, 16)
+        pool.pool = Pool("modern", ("127.0.0.1", port), pool.wheel, pool.pool.limits, PoolLimits(16))
         pool.pool.tls = pki.trust()
         yield pool
         await pool.pool.close()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.core.errors import UpstreamError
-from proxy.core.limits import WireLimits
+from proxy.core.limits import PoolLimits, WireLimits
 from proxy.core.messages import AnswerHead
 from proxy.wire.pool import Pool, Waits
 from proxy.wire.upstream import Line
@@ -36,6 +36,7 @@ class Told:
     complete: bool = False
     error: UpstreamError | None = None
     blocked: bool = False
+    then: Callable[[], object] | None = None  # done when the answer is complete, before anything else can be
 
     @property
     def over(self) -> bool:
@@ -77,6 +78,8 @@ class Told:
         assert all(blocks)
         self.body += b"".join(blocks)
         self.complete = complete
+        if complete and self.then is not None:
+            self.then()
 
 
 @dataclass
@@ -98,13 +101,13 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    script: Script | None = None, connections: int = 16, limits: WireLimits | None = None
+    script: Script | None = None, connections: int = 16, limits: WireLimits | None = None, pending: int = 1024
 ) -> AsyncIterator[Bench]:
     side = Side(script) if script is not None else Side()
     await side.start()
     clock = Clock()
     wheel = Wheel(clock)
-    pool = Pool("modern", ("127.0.0.1", side.port), wheel, limits or WireLimits(), connections)
+    pool = Pool("modern", ("127.0.0.1", side.port), wheel, limits or WireLimits(), PoolLimits(connections, pending))
     pool.tls = pki.trust() if pki.switch.on else None
     try:
         yield Bench(side, pool, wheel, clock)
