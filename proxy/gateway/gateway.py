@@ -133,6 +133,10 @@ class Gateway:
         if turned_away:
             self.records.refused.add(key)
 
+    def ran_out(self) -> None:
+        """Let it be told that clients wait for want of a descriptor."""
+        self.records.alarms.add(("", "no_descriptors"))
+
     # What exchanges call
 
     def leg(self, decided: Plan) -> Leg:

@@ -67,6 +67,9 @@ class House(Protocol):
     def crowded(self, key: str, turned_away: bool) -> None:
         """Take note that there was no room for a client: it was turned away, or an idle one gave way."""
 
+    def ran_out(self) -> None:
+        """Take note that clients wait because there is no descriptor left for them."""
+
 
 class PortTaken(Exception):
     """The address to listen on belongs to somebody else."""
@@ -129,8 +132,8 @@ class Listener:
         self._share = share
         try:
             sock.listen(BACKLOG)  # by ourselves: uvloop keeps quiet when this fails
-            self._acceptor = Acceptor(sock, self._greeting(), self._held, share)
-            await self._acceptor.start(BACKLOG)
+            self._acceptor = Acceptor(sock, self._greeting(), self._held, share, self._house.ran_out)
+            self._acceptor.start()
         except OSError as exc:
             raise PortTaken(f"cannot listen on {sock.getsockname()}: {exc.strerror or exc}") from exc
         return int(sock.getsockname()[1])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -44,8 +46,12 @@ class House:
 
     def __init__(self, sock: socket.socket, share: Share | None) -> None:
         self.transports: list[asyncio.BaseTransport] = []
+        self.pauses = 0
         self._share = share
-        self.acceptor = Acceptor(sock, lambda: Standing(self), lambda: len(self.transports), share)
+        self.acceptor = Acceptor(sock, lambda: Standing(self), lambda: len(self.transports), share, self.ran_out)
+
+    def ran_out(self) -> None:
+        self.pauses += 1
 
     def stands(self, transport: asyncio.BaseTransport) -> None:
         self.transports.append(transport)
@@ -88,7 +94,7 @@ async def test_a_burst_is_shared():
         houses = [House(sock.dup(), shares.of(place)) for place in range(4)]
         for house in houses:
             house.acceptor._sock.setblocking(False)
-            await house.acceptor.start(512)
+            house.acceptor.start()
         await until(lambda: sum(shares.held.values()) == 100)
         assert max(shares.held.values()) <= 25 * 1.5
         for house in houses:
@@ -104,7 +110,7 @@ async def test_who_is_ahead_leaves_what_waits_to_the_others(monkeypatch):
         ahead.acceptor._held = lambda: 10 + len(ahead.transports)
         for house in (ahead, behind):
             house.acceptor._sock.setblocking(False)
-            await house.acceptor.start(512)
+            house.acceptor.start()
         await until(lambda: shares.held[1] == 6)
         assert ahead.transports == []
         for house in (ahead, behind):
@@ -117,7 +123,7 @@ async def test_one_that_hangs_keeps_nobody_waiting():
     async with listening() as sock, connected(sock, 60):
         house = House(sock.dup(), shares.of(0))
         house.acceptor._sock.setblocking(False)
-        await house.acceptor.start(512)
+        house.acceptor.start()
         await until(lambda: shares.held[0] == 60)
         house.acceptor.stop()
 
@@ -126,7 +132,7 @@ async def test_one_that_hangs_keeps_nobody_waiting():
 async def test_what_waits_when_it_stops_is_taken_and_what_comes_later_refused(alone):
     async with listening() as sock:
         house = House(sock, None if alone else Shares().of(0))
-        await house.acceptor.start(512)
+        house.acceptor.start()
         async with connected(sock, 50) as clients:  # no turn of the loop since
             house.acceptor.stop()
             await house.acceptor.settled()
@@ -146,7 +152,7 @@ async def test_others_go_on_when_one_stops():
         leaving, staying = (House(sock.dup(), shares.of(place)) for place in range(2))
         for house in (leaving, staying):
             house.acceptor._sock.setblocking(False)
-            await house.acceptor.start(512)
+            house.acceptor.start()
         leaving.acceptor.stop()
         del shares.held[0]
         async with connected(sock, 20):
@@ -164,7 +170,7 @@ async def test_a_client_that_has_left_is_no_fault():
             gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             gone.close()
         house = House(sock, Shares().of(0))
-        await house.acceptor.start(512)
+        house.acceptor.start()
         async with connected(sock, 1):
             await until(lambda: len(house.transports) >= 1)
         house.acceptor.stop()
@@ -183,15 +189,15 @@ class Counting(socket.socket):
 
 
 @asynccontextmanager
-async def short_of_descriptors() -> AsyncIterator[tuple[Counting, House]]:
-    """An acceptor of several before a socket on which a client waits that it has no descriptor for."""
+async def short_of_descriptors(alone: bool) -> AsyncIterator[tuple[Counting, House]]:
+    """An acceptor before a socket on which a client waits that it has no descriptor for."""
     async with listening() as plain:
         sock = Counting(fileno=plain.dup().detach())
         sock.setblocking(False)
-        house = House(sock, Shares().of(0))
+        house = House(sock, None if alone else Shares().of(0))
         async with connected(plain, 1):
             with no_descriptors():
-                await house.acceptor.start(512)
+                house.acceptor.start()
                 await until(lambda: sock.asked)
                 for _ in range(50):
                     await asyncio.sleep(0)
@@ -200,14 +206,46 @@ async def short_of_descriptors() -> AsyncIterator[tuple[Counting, House]]:
             await house.acceptor.settled()
 
 
-async def test_who_has_no_descriptor_left_is_not_woken_for_nothing(monkeypatch):
+@pytest.mark.parametrize("alone", [False, True])
+async def test_who_has_no_descriptor_left_is_not_woken_for_nothing(alone, monkeypatch):
     """The socket stays readable for as long as the client waits there: the process would do nothing else."""
     monkeypatch.setattr("proxy.wire.acceptor.SHORT_S", 3600)
-    async with short_of_descriptors() as (sock, house):
-        assert (sock.asked, house.transports) == (1, [])
+    async with short_of_descriptors(alone) as (sock, house):
+        assert (sock.asked, house.transports, house.pauses) == (1, [], 1)
 
 
-async def test_who_had_no_descriptor_left_takes_what_waits_when_there_are_some(monkeypatch):
+@pytest.mark.parametrize("alone", [False, True])
+async def test_who_had_no_descriptor_left_takes_what_waits_when_there_are_some(alone, monkeypatch):
     monkeypatch.setattr("proxy.wire.acceptor.SHORT_S", 0.001)
-    async with short_of_descriptors() as (_, house):
+    async with short_of_descriptors(alone) as (_, house):
         await until(lambda: len(house.transports) == 1)
+
+
+class Starved(Counting):
+    """A listening socket of a system that has nothing left for anybody."""
+
+    fault: int | None = errno.ENFILE
+
+    def accept(self) -> tuple[socket.socket, object]:
+        self.asked += 1
+        if self.fault is not None:
+            raise OSError(self.fault, os.strerror(self.fault))
+        return socket.socket.accept(self)
+
+
+@pytest.mark.parametrize("fault", [errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+async def test_where_the_whole_system_is_short_clients_wait_and_are_taken_later(fault, monkeypatch):
+    monkeypatch.setattr("proxy.wire.acceptor.SHORT_S", 0.001)
+    async with listening() as plain:
+        sock = Starved(fileno=plain.dup().detach())
+        sock.setblocking(False)
+        sock.fault = fault
+        house = House(sock, None)
+        house.acceptor.start()
+        async with connected(plain, 1):
+            await until(lambda: house.pauses > 2)
+            assert (sock.asked, house.transports) == (house.pauses, [])
+            sock.fault = None
+            await until(lambda: len(house.transports) == 1)
+        house.acceptor.stop()
+        await house.acceptor.settled()
