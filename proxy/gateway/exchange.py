@@ -12,7 +12,7 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING
 
 from proxy.core.breaker import ERROR, FINE, TRANSPORT, State
-from proxy.core.errors import Failure, Sent, UpstreamError
+from proxy.core.errors import POOL_FULL, Failure, Sent, UpstreamError
 from proxy.core.failures import PROXY_STATUS_ERROR, Next, after_failure, status_of
 from proxy.core.messages import AnswerHead, RequestHead, SawAnswer, value_of
 from proxy.core.phases import RequestKind
@@ -135,12 +135,18 @@ class Exchange:
 
     def expired(self, after_s: float) -> None:
         """The whole took longer than it may; what became of a write stays unknown."""
+        is_pending = self._line is not None and self._line.is_pending()
         self._let_go()
         if self._gone:
             self._record(GONE)
         elif self._committed:
             self._client.abort()
             self._record(500)
+        elif is_pending:
+            detail = f"none of its connections came free within {after_s:g} s"
+            error = UpstreamError(self._leg.pool.name, Failure.CONNECT, Sent.NONE, detail, kind=POOL_FULL)
+            self._gateway.ran_short(self._leg.side, error)
+            self._give_up(error)
         elif self._body_done:
             self._judge(perf_counter(), TRANSPORT)
             detail = f"no complete answer within {after_s:g} s"
@@ -162,6 +168,10 @@ class Exchange:
         """The side reads slower than the client sends."""
         if self._streaming and not self._gone:
             self._client.pause()
+
+    def turn_came(self) -> None:
+        """The request has a connection after it had to wait for one: from here on it is the side that takes time."""
+        self._tried_s = perf_counter()
 
     def side_writable(self) -> None:
         """The side reads again, or its connection stands now."""

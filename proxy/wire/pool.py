@@ -235,12 +235,13 @@ class Opening(Timed):
     def proceed(self) -> bool:
         """Go over an idle connection, or open one; return False, and wait on, if neither may be."""
         line = None if self._fresh else self._pool.take(self._careful)
+        if line is None and not self._pool.may_open():
+            return False
+        self._receiver.turn_came()
         if line is not None:
             self._stands(line)
-            return True
-        if not self._pool.may_open():
-            return False
-        self._begin()
+        else:
+            self._begin()
         return True
 
     def write_body(self, data: bytes) -> None:
@@ -270,6 +271,10 @@ class Opening(Timed):
     def is_sent(self) -> bool:
         """Say whether a byte of the message may have reached the side."""
         return self._line is not None
+
+    def is_pending(self) -> bool:
+        """Say whether the message still waits for a connection that others have."""
+        return self._line is None and self._task is None
 
     def allow(self, waits: Waits) -> None:
         """Let the side take longer, or less long."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 
 import pytest
 
@@ -631,3 +632,55 @@ async def test_a_long_upload_that_waits_is_held_back_and_then_arrives_whole():
 
         assert [(await client.answer()).status for client in (first, uploading)] == [200, 200]
         assert rig.legacy.seen[1].body == body
+
+
+async def test_what_waited_for_a_connection_does_not_make_its_side_slow(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("proxy.gateway.exchange.perf_counter", lambda: now[0])
+    release = asyncio.Event()
+
+    async def held(exchange: Exchange) -> None:
+        await exchange.read_body()
+        await release.wait()
+        await exchange.send(ok())
+
+    async with running(connections=1) as rig:
+        rig.legacy.script = held
+        first, second = await rig.connect(), await rig.connect()
+        await first.send(POST)
+        await until(lambda: rig.legacy.seen)
+        await second.send(POST)
+        await until(lambda: rig.gateway.pools[Side.LEGACY].pending)
+        now[0] += 5.0
+        release.set()
+        assert [(await client.answer()).status for client in (first, second)] == [200, 200]
+
+        breaker = rig.gateway.breakers.of("users", Side.LEGACY)
+        assert breaker is not None and breaker.shares(now[0]) == (2, 0.0, 0.5)
+
+
+async def test_a_request_whose_time_ends_while_it_waits_is_never_sent_and_no_side_is_to_blame():
+    release = asyncio.Event()
+
+    async def held(exchange: Exchange) -> None:
+        await exchange.read_body()
+        await release.wait()
+        await exchange.send(ok())
+
+    brief = {**USERS, "routes": {"/api/users": {}, "/api/users/{id}": {"timeouts": {"exchange_s": 0.5}}}}
+    async with running(brief, connections=1) as rig:
+        rig.legacy.script = held
+        first, second = await rig.connect(), await rig.connect()
+        await first.send(POST)
+        await until(lambda: rig.legacy.seen)
+        await second.send(POST.replace(b"/users", b"/users/42"))
+        await until(lambda: rig.gateway.pools[Side.LEGACY].pending)
+        rig.pass_s(0.7)
+        refused = await second.answer()
+        release.set()
+
+        assert (refused.status, refused.value(b"retry-after")) == (503, b"1")
+        assert (await first.answer()).status == 200
+        breaker = rig.gateway.breakers.of("users", Side.LEGACY)
+        assert breaker is not None and breaker.shares(perf_counter())[:2] == (1, 0.0)
+        assert len(rig.legacy.seen) == 1

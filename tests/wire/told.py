@@ -66,6 +66,9 @@ class Told:
     def side_blocked(self) -> None:
         self.blocked = True
 
+    def turn_came(self) -> None:
+        self._still_expects("turn")
+
     def side_writable(self) -> None:
         self.blocked = False
         self.events.append("writable")
