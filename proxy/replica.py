@@ -54,7 +54,6 @@ ALARMS = {
     "connections_per_address_idle": "`limits.connections_per_address` is reached: idle connections give way",
     "legacy_pool_full": "all `sides.legacy.limits.connections` are in use: requests went to modern or got 503",
     "modern_pool_full": "all `sides.modern.limits.connections` are in use: requests went to legacy or got 503",
-    "descriptors_idle": "no descriptor was free for new clients: idle connections gave way",
     "no_descriptors": "no descriptor was free for a connection: raise `ulimit -n`, or lower `limits.connections`",
     "malformed_request": "what came to the admin or probes listener was no request that is understood; it got 400",
     "too_many_connections": "the admin or probes listener was full; the caller that waited longest lost its place",

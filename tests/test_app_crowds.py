@@ -155,17 +155,3 @@ async def test_a_process_without_a_descriptor_waits_quietly_and_serves_again_whe
         for _ in range(20):
             assert (await asked(started.port, GET)).status == 200
         assert warnings(started, "breaker_open") == []
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-async def test_idle_connections_give_way_when_there_is_no_descriptor_for_newcomers(processes):
-    async with replica(4096, 16_384, processes) as started:
-        idle = await crowd(started.port, 60)
-        assert len(await standing(idle)) == 60  # they may stay for a minute
-        pids = pids_of(started)
-        for pid in pids:
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (highest_of(pid) + 1, 16_384))
-        newcomers = await crowd(started.port, 10)
-        assert len(await standing(newcomers)) == 10
-        for client in (*idle, *newcomers):
-            client.close()

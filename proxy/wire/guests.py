@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 CONNECTIONS = "connections"  # keys of what is told: the settings' names of the limits
 PER_ADDRESS = "connections_per_address"
-DESCRIPTORS = "descriptors"
-GIVE_WAY = 4  # idle connections closed at once when clients wait for a descriptor
 FOUND = 64  # idle connections kept from one look around, for the next newcomers
 LOOKED_AT_A_TICK = 32_768  # connections looked at in 100 ms, or a flood of newcomers would make it all that is done
 
@@ -51,11 +49,7 @@ class Guests:
         self._tell = tell
         self._oldest: list[tuple[int, Client]] = []  # found idle at the last look, with their deadlines; oldest last
         self._looked_tick = 0
-        self._looks_left = {
-            CONNECTIONS: 0,
-            PER_ADDRESS: 0,
-            DESCRIPTORS: 0,
-        }  # apart: one address must not use up those of all
+        self._looks_left = {CONNECTIONS: 0, PER_ADDRESS: 0}  # apart: one address must not use up those of all
         self._home: dict[Client, bytes] = {}  # only while there is a limit for each address
         self._at: dict[bytes, set[Client]] = {}
 
@@ -71,9 +65,8 @@ class Guests:
                     return False
             self._home[client] = home
             self._at.setdefault(home, set()).add(client)
-        if others < self._most or made_room or self._make_room(CONNECTIONS):
+        if others < self._most or made_room or self._make_room():
             return True
-        self._tell(CONNECTIONS, True)
         self.leave(client)
         return False
 
@@ -86,26 +79,23 @@ class Guests:
             if not here:
                 del self._at[home]
 
-    def give_way(self) -> None:
-        """Let a few go that have been idle the longest: there is no descriptor for those who wait to be let in."""
-        for _ in range(GIVE_WAY):
-            if not self._make_room(DESCRIPTORS):
-                return
-
-    def _make_room(self, key: str) -> bool:
+    def _make_room(self) -> bool:
         """Let the client go that has been idle the longest; False if there is none."""
-        if self._go_first(key):
+        if self._go_first():
             return True
-        idle = nsmallest(FOUND, self._idle_of(self._clients, key), key=_AGE)
+        idle = nsmallest(FOUND, self._idle_of(self._clients, CONNECTIONS), key=_AGE)
         self._oldest = [(client.due, client) for client in reversed(idle)]
-        return self._go_first(key)
+        if self._go_first():
+            return True
+        self._tell(CONNECTIONS, True)
+        return False
 
-    def _go_first(self, key: str) -> bool:
+    def _go_first(self) -> bool:
         """Let the first one go of those that were found idle and have been so ever since."""
         while self._oldest:
             due, client = self._oldest.pop()
             if client.due == due and self._let_go(client):
-                self._tell(key, False)
+                self._tell(CONNECTIONS, False)
                 return True
         return False
 
@@ -120,7 +110,7 @@ class Guests:
         left = self._looks_left
         if self._looked_tick != self._wheel.tick:
             self._looked_tick = self._wheel.tick
-            left[CONNECTIONS] = left[PER_ADDRESS] = left[DESCRIPTORS] = LOOKED_AT_A_TICK
+            left[CONNECTIONS] = left[PER_ADDRESS] = LOOKED_AT_A_TICK
         if left[key] <= 0:
             return []
         left[key] -= len(clients)

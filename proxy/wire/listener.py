@@ -132,7 +132,7 @@ class Listener:
         self._share = share
         try:
             sock.listen(BACKLOG)  # by ourselves: uvloop keeps quiet when this fails
-            self._acceptor = Acceptor(sock, self._greeting(), self._held, share, self._ran_out)
+            self._acceptor = Acceptor(sock, self._greeting(), self._held, share, self._house.ran_out)
             self._acceptor.start()
         except OSError as exc:
             raise PortTaken(f"cannot listen on {sock.getsockname()}: {exc.strerror or exc}") from exc
@@ -187,10 +187,6 @@ class Listener:
 
     def _held(self) -> int:
         return len(self.clients) + len(self.arrivals)
-
-    def _ran_out(self) -> None:
-        self._house.ran_out()
-        self._guests.give_way()
 
     def _tell_share(self) -> None:
         if self._share is not None:
