@@ -134,7 +134,7 @@ class Gateway:
             self.records.refused.add(key)
 
     def ran_out(self) -> None:
-        """Let it be told that clients wait for want of a descriptor."""
+        """Let it be told that there was no descriptor for a client."""
         self.records.alarms.add(("", "no_descriptors"))
 
     # What exchanges call

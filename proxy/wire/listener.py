@@ -68,7 +68,7 @@ class House(Protocol):
         """Take note that there was no room for a client: it was turned away, or an idle one gave way."""
 
     def ran_out(self) -> None:
-        """Take note that clients wait because there is no descriptor left for them."""
+        """Take note that there was no descriptor for a client: it was turned away, or waits."""
 
 
 class PortTaken(Exception):

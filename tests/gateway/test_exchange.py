@@ -11,7 +11,7 @@ from proxy.core.limits import WireLimits
 from proxy.core.rules import Side
 from proxy.gateway.outgoing import Manner
 from tests import pki
-from tests.peers import Exchange, RawClient, answering, asked, ok, open_connection
+from tests.peers import Exchange, RawClient, Script, answering, asked, ok, open_connection
 from tests.rig import USERS, running
 from tests.waiting import until
 
@@ -539,16 +539,22 @@ async def test_many_interim_answers_before_a_slow_reader_keep_what_follows_back(
         writer.close()
 
 
-async def test_writes_wait_for_a_connection_in_order_and_each_arrives_once():
-    release = asyncio.Event()
+def holding(release: asyncio.Event) -> Script:
+    """Return a side that answers with the body it got, once it is let go."""
 
-    async def held(exchange: Exchange) -> None:
+    async def script(exchange: Exchange) -> None:
         await exchange.read_body()
         await release.wait()
         await exchange.send(ok(exchange.body))
 
+    return script
+
+
+async def test_writes_wait_for_a_connection_in_order_and_each_arrives_once():
+    release = asyncio.Event()
+
     async with running(connections=1) as rig:
-        rig.legacy.script = held
+        rig.legacy.script = holding(release)
         clients = [await rig.connect() for _ in range(4)]
         for index, client in enumerate(clients):
             await client.send(POST.replace(b"hello", b"nr. %d" % index))
@@ -564,13 +570,8 @@ async def test_writes_wait_for_a_connection_in_order_and_each_arrives_once():
 async def test_beyond_the_queue_a_write_gets_503_and_when_to_come_back_and_was_never_sent():
     release = asyncio.Event()
 
-    async def held(exchange: Exchange) -> None:
-        await exchange.read_body()
-        await release.wait()
-        await exchange.send(ok())
-
     async with running(connections=1, pending=1) as rig:
-        rig.legacy.script = held
+        rig.legacy.script = holding(release)
         first, second = await rig.connect(), await rig.connect()
         await first.send(POST)
         await until(lambda: rig.legacy.seen)
@@ -589,13 +590,8 @@ async def test_beyond_the_queue_a_write_gets_503_and_when_to_come_back_and_was_n
 async def test_a_write_whose_client_leaves_while_it_waits_is_never_sent():
     release = asyncio.Event()
 
-    async def held(exchange: Exchange) -> None:
-        await exchange.read_body()
-        await release.wait()
-        await exchange.send(ok())
-
     async with running(connections=1) as rig:
-        rig.legacy.script = held
+        rig.legacy.script = holding(release)
         first, leaving = await rig.connect(), await rig.connect()
         await first.send(POST)
         await until(lambda: rig.legacy.seen)
@@ -613,13 +609,8 @@ async def test_a_long_upload_that_waits_is_held_back_and_then_arrives_whole():
     release = asyncio.Event()
     body = bytes(range(256)) * 2_000
 
-    async def held(exchange: Exchange) -> None:
-        await exchange.read_body()
-        await release.wait()
-        await exchange.send(ok())
-
     async with running(connections=1) as rig:
-        rig.legacy.script = held
+        rig.legacy.script = holding(release)
         first, uploading = await rig.connect(), await rig.connect()
         await first.send(POST)
         await until(lambda: rig.legacy.seen)
@@ -639,13 +630,8 @@ async def test_what_waited_for_a_connection_does_not_make_its_side_slow(monkeypa
     monkeypatch.setattr("proxy.gateway.exchange.perf_counter", lambda: now[0])
     release = asyncio.Event()
 
-    async def held(exchange: Exchange) -> None:
-        await exchange.read_body()
-        await release.wait()
-        await exchange.send(ok())
-
     async with running(connections=1) as rig:
-        rig.legacy.script = held
+        rig.legacy.script = holding(release)
         first, second = await rig.connect(), await rig.connect()
         await first.send(POST)
         await until(lambda: rig.legacy.seen)
@@ -662,14 +648,9 @@ async def test_what_waited_for_a_connection_does_not_make_its_side_slow(monkeypa
 async def test_a_request_whose_time_ends_while_it_waits_is_never_sent_and_no_side_is_to_blame():
     release = asyncio.Event()
 
-    async def held(exchange: Exchange) -> None:
-        await exchange.read_body()
-        await release.wait()
-        await exchange.send(ok())
-
     brief = {**USERS, "routes": {"/api/users": {}, "/api/users/{id}": {"timeouts": {"exchange_s": 0.5}}}}
     async with running(brief, connections=1) as rig:
-        rig.legacy.script = held
+        rig.legacy.script = holding(release)
         first, second = await rig.connect(), await rig.connect()
         await first.send(POST)
         await until(lambda: rig.legacy.seen)
