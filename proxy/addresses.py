@@ -7,7 +7,9 @@ only, resolves no name and opens nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+from typing import Literal
 from urllib.parse import urlsplit
 
 from proxy.core.errors import ConfigError
@@ -88,6 +90,38 @@ def checked_side_url(text: str) -> str:
     if port == 0 or parts.netloc.endswith(":") or not (_is_address(host, 6) or _is_host(host)):
         raise ValueError(should)
     return text.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A url that `checked_side_url` let pass, in its parts."""
+
+    url: str  # `http://host:port` or `https://host:port`, without a slash behind it
+
+    @property
+    def host(self) -> str:
+        """The name or address, an IPv6 one without brackets."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The port; if none is given, the one of the scheme."""
+        return urlsplit(self.url).port or self._usual_port
+
+    @property
+    def scheme(self) -> Literal["http", "https"]:
+        """How it is spoken to."""
+        return "https" if self.url[:6].lower() == "https:" else "http"
+
+    @property
+    def authority(self) -> str:
+        """What stands in Host: the port only if it is not the one of the scheme."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}" if self.port != self._usual_port else host
+
+    @property
+    def _usual_port(self) -> int:
+        return 443 if self.scheme == "https" else 80
 
 
 def checked_server_name(text: str) -> str:

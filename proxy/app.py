@@ -13,9 +13,10 @@ import ipaddress
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from socket import socket
@@ -34,6 +35,7 @@ from proxy.admin.probes import build_probes
 from proxy.admin.readiness import not_ready
 from proxy.background import Background
 from proxy.core.errors import StoreError
+from proxy.core.instances import Change, Roster
 from proxy.core.limits import ClientDeadlines, PoolLimits, WireLimits
 from proxy.core.rules import Side
 from proxy.core.table import compile_table
@@ -53,6 +55,7 @@ from proxy.store.link import Link
 from proxy.store.rules import RuleStore
 from proxy.store.snapshot import Snapshot
 from proxy.systemd import Notifier
+from proxy.wire.instances import Place
 from proxy.wire.listener import Listener, PortTaken
 from proxy.wire.pool import Pool
 from proxy.wire.tls import Trust
@@ -61,6 +64,7 @@ from proxy.workers.certificates import Certificates
 from proxy.workers.changes import Changes
 from proxy.workers.emergencyfile import EmergencyFile
 from proxy.workers.files import FileFollower, Hooks
+from proxy.workers.health import check_message, keep_checking
 from proxy.workers.status import Reader
 
 if TYPE_CHECKING:  # only several processes need these
@@ -229,16 +233,17 @@ async def _built(
     replica_id = new_replica_id()
     events = Events(link, log, who=replica_id)
     certificates = Certificates(events, asked.certificates)
-    pools = {side: _pool(settings, side, wheel, limits) for side in Side}
-    for side, pool in pools.items():
-        stack.push_async_callback(pool.close)
-        pool.tls = _trust(settings, side, certificates)
-        if pool.tls is not None and not settings.side(side).tls.verify:
-            log.warning("side_not_verified", side=side.value, why="whoever answers there is believed")
     fleet = Fleet(link)
     rules = RuleStore(link)
     emergencies = Emergencies(link)
     replica = Replica(settings, build(), replica_id, events, fleet)
+    pools = {}
+    for side in Side:
+        if settings.side(side).files is not None and not settings.side(side).tls.verify:
+            log.warning("side_not_verified", side=side.value, why="whoever answers there is believed")
+        places = _places(settings, side, certificates)
+        pools[side] = _pool(settings, side, places, wheel, limits, partial(replica.instance_changed, side))
+        stack.push_async_callback(pools[side].close)
     gateway = Gateway(
         compile_table(None, plan_defaults(settings)),
         pools,
@@ -275,26 +280,34 @@ def _deadlines(settings: Settings) -> ClientDeadlines:
     return ClientDeadlines(timeouts.client_head_s, timeouts.client_body_idle_s, timeouts.idle_s)
 
 
-def _pool(settings: Settings, side: Side, wheel: Wheel, limits: WireLimits) -> Pool:
+def _places(settings: Settings, side: Side, certificates: Certificates) -> list[Place]:
     where = settings.side(side)
-    return Pool(side.value, (where.host, where.port), wheel, limits, PoolLimits(**where.limits.model_dump()))
+    context = certificates.keep(f"sides.{side}.tls", where.files) if where.files is not None else None
+    return [
+        Place(each.host, each.port, Trust(context, where.server_name(each)) if context is not None else None)
+        for each in where.origins
+    ]
+
+
+def _pool(
+    settings: Settings,
+    side: Side,
+    places: list[Place],
+    wheel: Wheel,
+    limits: WireLimits,
+    tell: Callable[[Change], None],
+) -> Pool:
+    where = settings.side(side)
+    roster = Roster(len(places), where.outlier_detection, where.health_check)
+    return Pool(side.value, places, wheel, limits, PoolLimits(**where.limits.model_dump()), roster, tell)
 
 
 def _side_manner(settings: Settings, side: Side) -> SideManner:
     where = settings.side(side)
-    host = f"[{where.host}]" if ":" in where.host else where.host
-    usual = {"http": 80, "https": 443}[where.scheme]
-    authority = f"{host}:{where.port}" if where.port != usual else host
+    authorities = tuple(each.authority.lower().encode() for each in where.origins)
     added = "".join(f"{name.lower()}: {value}\r\n" for name, value in where.headers.items())
     replaced = frozenset(name.lower().encode() for name in where.headers)
-    return SideManner(authority.lower().encode(), added.encode("latin-1"), replaced, where.scheme.encode())
-
-
-def _trust(settings: Settings, side: Side, certificates: Certificates) -> Trust | None:
-    where = settings.side(side)
-    if where.files is None:
-        return None
-    return Trust(certificates.keep(f"sides.{side}.tls", where.files), where.server_name)
+    return SideManner(authorities, added.encode("latin-1"), replaced, where.scheme.encode())
 
 
 def _manner(settings: Settings, replica_id: str) -> Manner:
@@ -370,6 +383,8 @@ def _spawn(replica: Replica, background: Background, settings: Settings, log: Fi
     background.spawn("files", replica.files.run)
     if replica.certificates is not None:
         background.spawn("certificates", replica.certificates.run)
+    for side, pool in replica.gateway.pools.items():
+        _spawn_checks(side, pool, replica.gateway.sides[side], background, settings)
     background.spawn("events", replica.events.run)
     background.spawn("heartbeat", replica.fleet.run, replica.heartbeat)
     background.spawn("ticks", _tick, replica)
@@ -377,6 +392,14 @@ def _spawn(replica: Replica, background: Background, settings: Settings, log: Fi
         background.spawn("access_log", replica.records.write_lines)
     if replica.emergency_file is not None:
         background.spawn("emergency_file", replica.emergency_file.run)
+
+
+def _spawn_checks(side: Side, pool: Pool, manner: SideManner, background: Background, settings: Settings) -> None:
+    where = settings.side(side)
+    if where.health is None or not where.health_check.interval_s:
+        return
+    messages = [check_message(where.health, authority, manner.added) for authority in manner.authorities]
+    background.spawn(f"health_of_{side}", keep_checking, pool, messages, where.health_check)
 
 
 @dataclass(frozen=True, slots=True)

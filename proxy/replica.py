@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from proxy.core.breaker import Breaker, State
 from proxy.core.brief import brief, told
 from proxy.core.emergency import emergency_values
+from proxy.core.instances import Change
 from proxy.core.plan import PlanDefaults, Situation, Table, compile_table
 from proxy.core.rules import RuleSet, Side
 from proxy.core.stats import Counters
@@ -93,6 +94,7 @@ class Replica:
         self.events = events
         self.fleet = fleet
         self.trips: Counters[tuple[str, str, str]] = Counters(("other", "other", "other"))
+        self.turns: Counters[tuple[str, str]] = Counters(("other", "other"))  # of instances
         self.emergency_file: EmergencyFile | None = None
         self.certificates: Certificates | None = None
         self.ports: dict[str, tuple[str, int]] = {}
@@ -105,6 +107,7 @@ class Replica:
         self._compiled: RuleSet | None = None
         self._prepared: tuple[RuleSet, Table] | None = None
         self._heeded: dict[str, Side] = {}
+        self._down: set[Side] = set()
         self._alarms_told: dict[tuple[str, str], tuple[int, float]] = {}
 
     # What changes the plans
@@ -157,6 +160,20 @@ class Replica:
             self.trips.add((trip.component, trip.side.value, trip.cause.value))
         facts = {"side": trip.side.value, "cause": trip.cause.value}
         self.events.append(f"breaker_{trip.state}", trip.component, why=f"{trip.side}: {trip.cause}", **facts)
+        self.fleet.poke()
+
+    def instance_changed(self, side: Side, change: Change) -> None:
+        """Tell of an instance that is asked no more, or again, and let plans know whether its side has any left."""
+        pool = self.gateway.pools[side]
+        place = str(pool.instances[change.index].place)
+        self.turns.add((side.value, change.turn.value))
+        self.events.append(f"instance_{change.turn}", why=f"{side}: {place}: {change.why}", side=side.value, at=place)
+        down = pool.roster.is_down
+        if down is not (side in self._down):
+            self._down ^= {side}
+            self.gateway.breakers.side_is(side, down)
+            what = "has no healthy instance: its reads go elsewhere where they may" if down else "has one again"
+            self.events.append("side_down" if down else "side_up", why=f"{side} {what}", side=side.value)
         self.fleet.poke()
 
     def report_alarms(self, now: float) -> None:
@@ -232,6 +249,16 @@ class Replica:
         """How many requests wait for a connection to each side."""
         return {side: pool.pending for side, pool in self.gateway.pools.items()}
 
+    @property
+    def instances(self) -> Mapping[tuple[Side, str], tuple[bool, int]]:
+        """Whether each instance of each side may be asked, and how many requests it has, by side and host:port."""
+        found = {}
+        for side, pool in self.gateway.pools.items():
+            out = {index for index, _ in pool.roster.troubles()}
+            for each in pool.instances:
+                found[side, str(each.place)] = (each.index not in out, each.requests)
+        return found
+
     def troubles(self) -> tuple[str, ...]:
         """What this replica does not take as it stands, and why."""
         state = self.follower.state
@@ -243,6 +270,9 @@ class Replica:
             found.append(f"edits of rule files wait: {self.files.state.waiting}")
         if self.emergency_file is not None and self.emergency_file.problem:
             found.append(self.emergency_file.problem)
+        for side, pool in self.gateway.pools.items():
+            found += [f"{side}: no instance is healthy"] if side in self._down else []
+            found += [f"{side}: {pool.instances[index].place}: {why}" for index, why in pool.roster.troubles()]
         if self.certificates is not None:
             found += self.certificates.problems
         return told(found)
@@ -275,6 +305,7 @@ class Replica:
                 skew=skew,
                 unclaimed=unclaimed,
                 sides=state.sides,
+                down=self._down,
             )
             | drift_facts((each.component, each.file, each.why) for each in self.files.state.drifts),
         )

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 
 from proxy.addresses import (
     EMBEDDED,
+    Origin,
     checked_field_name,
     checked_field_value,
     checked_listen,
@@ -29,6 +29,7 @@ from proxy.addresses import (
     host_port,
     is_loopback,
 )
+from proxy.core.instances import HealthCheck, OutlierDetection
 from proxy.core.model import Frozen, Items, Side, Timeouts, TimeoutsOverride, overlay
 from proxy.core.problems import Location, dotted
 from proxy.core.scalars import PositiveSeconds, Seconds
@@ -71,6 +72,9 @@ class Deadlines(Timeouts):
 
     client_head_s: PositiveSeconds = 10.0  # from the first byte of a request's head to its end
     client_body_idle_s: PositiveSeconds = 30.0  # between two blocks of a request's body
+
+
+MOST_INSTANCES = 256  # of a side; what has more stands behind a load balancer of its own
 
 
 class SideLimits(Frozen):
@@ -145,45 +149,34 @@ class SideSettings(Frozen):
     """One of the two applications."""
 
     url: SideUrl
-    urls: Items[SideUrl] = ()  # instead of `url`
+    urls: Items[SideUrl] = ()  # instead of `url`: instances of one application, with one store
     health: SidePath | None = "/healthz"
+    health_check: HealthCheck = HealthCheck()
+    outlier_detection: OutlierDetection = OutlierDetection()
     headers: dict[FieldName, FieldValue] = Field(default_factory=dict, repr=False)  # written into every request to it
     timeouts: TimeoutsOverride = TimeoutsOverride()
     tls: Annotated[SideTls, BeforeValidator(_or_defaults)] = SideTls()
     limits: SideLimits = SideLimits()
 
     @model_validator(mode="after")
-    def _one_address(self) -> Self:
-        if len(self.urls) > 1:
-            raise ValueError("more than one address of a side is not built yet; give one url")
+    def _fits(self) -> Self:
         if self.urls and "url" in self.model_fields_set:
             raise ValueError("has `url` and `urls`; give one of them")
+        if len(self.urls) > MOST_INSTANCES:
+            raise ValueError(f"`urls` has {len(self.urls)} instances; {MOST_INSTANCES} is the most")
+        if self.health_check.interval_s and self.health is None:
+            raise ValueError("`health_check` needs `health`, the path to ask for")
         return self
 
     @property
-    def origin(self) -> str:
-        """`http://host:port` or `https://host:port`, without a slash behind it."""
-        return self.urls[0] if self.urls else self.url
-
-    @property
-    def host(self) -> str:
-        """The name or address, an IPv6 one without brackets."""
-        return urlsplit(self.origin).hostname or ""
-
-    @property
-    def port(self) -> int:
-        """The port; if none is given, the one of the scheme."""
-        return urlsplit(self.origin).port or (443 if self.scheme == "https" else 80)
+    def origins(self) -> tuple[Origin, ...]:
+        """Where its instances are, all with the same scheme."""
+        return tuple(map(Origin, self.urls or (self.url,)))
 
     @property
     def scheme(self) -> Literal["http", "https"]:
         """How it is spoken to."""
-        return "https" if self.origin[:6].lower() == "https:" else "http"
-
-    @property
-    def server_name(self) -> str:
-        """The name that its certificate must have."""
-        return self.tls.server_name or self.host
+        return self.origins[0].scheme
 
     @property
     def files(self) -> DialingFiles | None:
@@ -191,6 +184,10 @@ class SideSettings(Frozen):
         if self.scheme == "http":
             return None
         return DialingFiles(self.tls.ca, self.tls.verify, self.tls.cert, self.tls.key)
+
+    def server_name(self, origin: Origin) -> str:
+        """Return the name that an instance's certificate must have."""
+        return self.tls.server_name or origin.host
 
 
 class LegacySide(SideSettings):
@@ -299,10 +296,11 @@ def contradictions(settings: Settings) -> Iterator[tuple[Location, str]]:
     if not is_loopback(host_port(admin.listen)[0]) and not admin.tokens:
         yield ("admin", "listen"), f"{admin.listen} is open to others: add `admin.tokens`, or listen on 127.0.0.1"
     for side in Side:
-        if _is_self(settings, settings.side(side)):
-            yield ("sides", side.value, "url"), "is where the gateway itself listens; give the application's address"
-        if settings.side(side).scheme == "http" and settings.side(side).tls != SideTls():
-            what = f"means nothing for {settings.side(side).origin}; give https://host:port, or leave it out"
+        where = settings.side(side)
+        for path, what in _wrong_instances(settings, where):
+            yield ("sides", side.value, *path), what
+        if where.scheme == "http" and where.tls != SideTls():
+            what = f"means nothing for {where.origins[0].url}; give https://host:port, or leave it out"
             yield ("sides", side.value, "tls"), what
     names = [token.name for token in admin.tokens]
     for index, name in enumerate(names):
@@ -323,7 +321,19 @@ def _same_port(settings: Settings) -> Iterator[tuple[Location, str]]:
             yield path, f"{listen} is taken by `{dotted(first)}`; give it a port of its own"
 
 
-def _is_self(settings: Settings, side: SideSettings) -> bool:
+def _wrong_instances(settings: Settings, where: SideSettings) -> Iterator[tuple[Location, str]]:
+    places = [(each.host, each.port) for each in where.origins]
+    for index, origin in enumerate(where.origins):
+        path: Location = ("urls", index) if where.urls else ("url",)
+        if _is_self(settings, origin):
+            yield path, "is where the gateway itself listens; give the application's address"
+        if places[index] in places[:index]:
+            yield path, f"{origin.url} stands here twice; give each instance once"
+        if origin.scheme != where.scheme:
+            yield path, f"is {origin.scheme}, and the first one is {where.scheme}; all instances are spoken to alike"
+
+
+def _is_self(settings: Settings, origin: Origin) -> bool:
     host, port = host_port(settings.listen)
-    everywhere = host in ("0.0.0.0", "::") and is_loopback(side.host)
-    return side.port == port and (side.host == host or everywhere)
+    everywhere = host in ("0.0.0.0", "::") and is_loopback(origin.host)
+    return origin.port == port and (origin.host == host or everywhere)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from proxy.core.decision import PlanDefaults
@@ -19,6 +19,7 @@ from proxy.core.table import compile_table
 from proxy.gateway.breakers import Trip
 from proxy.gateway.gateway import Gateway
 from proxy.gateway.outgoing import Manner, SideManner
+from proxy.wire.instances import Place
 from proxy.wire.listener import Listener, bound
 from proxy.wire.pool import Pool
 from proxy.wire.wheel import Wheel
@@ -93,6 +94,14 @@ def table_of(*components: Mapping[str, Any], version: int = 1, **defaults: Any) 
     return compile_table(rule_set, PlanDefaults(**defaults))
 
 
+def point(pool: Pool, address: tuple[str, int]) -> tuple[str, int]:
+    """Let the pool of one instance open its connections to `address` from now on; return where it was before."""
+    (instance,) = pool.instances
+    before = instance.place
+    instance.place = replace(before, host=address[0], port=address[1])
+    return before.host, before.port
+
+
 @asynccontextmanager
 async def running(
     *components: Mapping[str, Any],
@@ -116,14 +125,14 @@ async def running(
     clock = Clock()
     wheel = Wheel(clock)
     limits = limits or WireLimits()
+    trust = pki.trust() if pki.switch.on else None
     pools = {
-        side: Pool(side.value, ("127.0.0.1", peer.port), wheel, limits, PoolLimits(connections, pending))
+        side: Pool(side.value, [Place("127.0.0.1", peer.port, trust)], wheel, limits, PoolLimits(connections, pending))
         for side, peer in ((Side.LEGACY, legacy), (Side.MODERN, modern))
     }
-    for pool in pools.values():
-        pool.tls = pki.trust() if pki.switch.on else None
     sides = {
-        side: SideManner(b"127.0.0.1:%d" % pool.address[1], scheme=pki.switch.scheme) for side, pool in pools.items()
+        side: SideManner((str(pool.instances[0].place).encode(),), scheme=pki.switch.scheme)
+        for side, pool in pools.items()
     }
     timeouts = timeouts or Timeouts()
     table = table_of(*(components or (USERS,)), legacy=timeouts, modern=timeouts, **defaults)

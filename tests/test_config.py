@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from proxy import config, yamlfile
+from proxy.addresses import Origin
 from proxy.config import find_config, json_schema, load_settings, variables
 from proxy.core.errors import ConfigError
 from proxy.core.limits import ClientDeadlines, WireLimits
@@ -272,8 +273,20 @@ def test_a_side_is_one_plain_origin(tmp_path, url, problem):
             "should be the name in the side's certificate, such as app.example.net, is 'a b'",
         ),
         (
-            "{urls: ['http://a', 'http://b']}",
-            "1:17: sides.legacy: more than one address of a side is not built yet; give one url",
+            "{urls: ['http://a', 'http://b', 'http://a:80']}",
+            "1:49: sides.legacy.urls.2: http://a:80 stands here twice; give each instance once",
+        ),
+        (
+            "{urls: ['http://a', 'https://b']}",
+            "1:37: sides.legacy.urls.1: is https, and the first one is http; all instances are spoken to alike",
+        ),
+        (
+            "{urls: ['http://a', 'http://127.0.0.1:8080']}",
+            "1:37: sides.legacy.urls.1: is where the gateway itself listens; give the application's address",
+        ),
+        (
+            "{health: null, health_check: {interval_s: 5}}",
+            "1:17: sides.legacy: `health_check` needs `health`, the path to ask for",
         ),
         ("{url: http://a, urls: ['http://b']}", "1:17: sides.legacy: has `url` and `urls`; give one of them"),
         ("{health: healthz}", "1:26: sides.legacy.health: should be a path such as /healthz, is healthz"),
@@ -332,13 +345,15 @@ def test_addresses_to_listen_on(tmp_path, listen):
     ],
 )
 def test_addresses_of_a_side(tmp_path, url, host, port):
-    side = load(tmp_path, BANYAN_SIDES__MODERN__URL=url).side(Side.MODERN)
+    (origin,) = load(tmp_path, BANYAN_SIDES__MODERN__URL=url).side(Side.MODERN).origins
 
-    assert (side.host, side.port, side.origin) == (host, port, url.rstrip("/"))
+    assert (origin.host, origin.port, origin.url) == (host, port, url.rstrip("/"))
 
 
 def test_one_of_urls_is_as_good_as_url(tmp_path):
-    assert load(tmp_path, "sides: {modern: {urls: ['http://a:1']}}").side(Side.MODERN).origin == "http://a:1"
+    assert load(tmp_path, "sides: {modern: {urls: ['http://a:1']}}").side(Side.MODERN).origins == (
+        Origin("http://a:1"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -431,7 +446,7 @@ def test_a_variable_that_is_wrong_is_named(tmp_path, name, text, problem):
 def test_a_variable_replaces_its_rival_in_the_file(tmp_path):
     assert load(tmp_path, "store_file: none", BANYAN_STORE="redis://h").store == "redis://h"
     urls = load(tmp_path, "sides: {legacy: {urls: ['http://a']}}", BANYAN_SIDES__LEGACY__URL="http://b")
-    assert urls.side(Side.LEGACY).origin == "http://b"
+    assert urls.side(Side.LEGACY).origins == (Origin("http://b"),)
 
 
 def test_two_rival_variables_are_refused(tmp_path):

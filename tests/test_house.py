@@ -50,7 +50,7 @@ FLOORS = {
 }
 
 # The wire knows nothing of migrations: this is all it needs of the ground floor.
-WIRE_USES = {"proxy.core", *(f"proxy.core.{room}" for room in ("errors", "headers", "limits", "messages"))}
+WIRE_USES = {"proxy.core", *(f"proxy.core.{room}" for room in ("errors", "headers", "instances", "limits", "messages"))}
 
 # What the ground floor may use: nothing here reads a clock, waits, logs, throws dice or reaches outside.
 PURE = {

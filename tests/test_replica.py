@@ -46,7 +46,7 @@ def replica_of(tmp_path, **env: str) -> Replica:
     log = structlog.get_logger()
     replica = Replica(settings, "1.2.3", new_replica_id(), Events(link, log), Fleet(link))
     table = compile_table(None, plan_defaults(settings))
-    sides = {side: SideManner(b"127.0.0.1") for side in Side}
+    sides = {side: SideManner((b"127.0.0.1",)) for side in Side}
     replica.gateway = Gateway(table, {}, sides, Manner(access_log=False), replica.tripped)
     replica.follower = Follower(link, replica.events, log, on_change=replica.follow)
     replica.files = FileFollower(settings.rules, RuleStore(link), replica.events)

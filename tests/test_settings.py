@@ -68,13 +68,13 @@ def test_the_deadlines_of_a_side_lie_over_the_general_ones():
 def test_a_side_is_where_its_address_says():
     sides = made(sides={"legacy": {"urls": ["http://[::1]:9001"]}})
 
-    assert (sides.side(Side.LEGACY).host, sides.side(Side.LEGACY).port) == ("::1", 9001)
-    assert (sides.side(Side.MODERN).host, sides.side(Side.MODERN).port) == ("127.0.0.1", 9002)
+    places = [[(each.host, each.port) for each in sides.side(side).origins] for side in Side]
+    assert places == [[("::1", 9001)], [("127.0.0.1", 9002)]]
 
 
 def test_how_tls_is_spoken_is_said_to_the_wire_only_where_it_is_spoken():
     plain = made()
-    assert (plain.tls.files, plain.side(Side.LEGACY).files, plain.side(Side.LEGACY).port) == (None, None, 9001)
+    assert (plain.tls.files, plain.side(Side.LEGACY).files, plain.side(Side.LEGACY).scheme) == (None, None, "http")
 
     tls = {"cert": "c", "client_ca": "a", "client_certificates": "optional"}
     settings = made(tls=tls, sides={"legacy": {"url": "HTTPS://App", "tls": {"ca": "b"}}})
@@ -82,7 +82,8 @@ def test_how_tls_is_spoken_is_said_to_the_wire_only_where_it_is_spoken():
 
     assert settings.tls.files == ServingFiles(Path("c"), None, Path("a"), "optional")
     assert side.files == DialingFiles(ca=Path("b"))
-    assert (side.scheme, side.port, side.server_name) == ("https", 443, "app")
+    (origin,) = side.origins
+    assert (side.scheme, origin.port, side.server_name(origin)) == ("https", 443, "app")
 
 
 def test_settings_are_frozen():
@@ -103,7 +104,7 @@ def test_settings_are_frozen():
         {"tls": {"cert": "a", "client_ca": "b"}},
         {"tls": {"cert": "a", "client_certificates": "required"}},
         {"tls": {"client_certificates": "optional", "client_ca": "b"}},
-        {"sides": {"legacy": {"urls": ["http://a", "http://b"]}}},
+        {"sides": {"legacy": {"urls": [f"http://a:{port}" for port in range(1, 258)]}}},
         {"admin": {"tokens": [{"name": "a", "role": "viewer", "env": "A", "token_file": "b"}]}},
     ],
 )

@@ -73,6 +73,14 @@ class House(Protocol):
         """How many requests wait for a connection to each side."""
 
     @property
+    def instances(self) -> Mapping[tuple[Side, str], tuple[bool, int]]:
+        """Whether each instance of each side may be asked, and how many requests it has, by side and host:port."""
+
+    @property
+    def turns(self) -> Counters[tuple[str, str]]:
+        """How often instances were ejected, returned, became unhealthy or healthy, by side."""
+
+    @property
     def changes(self) -> Changes:
         """What operators may change."""
 

@@ -105,6 +105,14 @@ class HouseCollector(Collector):
         yield _gauge("banyan_connections", "Connections of clients", (), [((), house.connections)])
         pending = [((side,), count) for side, count in house.pending_requests.items()]
         yield _gauge("banyan_pending_requests", "Requests that wait for a connection", ("side",), pending)
+        two = ("side", "instance")
+        instances = list(house.instances.items())
+        healthy = (((side, at), fine) for (side, at), (fine, _) in instances)
+        yield _gauge("banyan_instance_healthy", "1 while an instance is asked like the others", two, healthy)
+        active = (((side, at), requests) for (side, at), (_, requests) in instances)
+        yield _gauge("banyan_instance_requests", "Requests that an instance has in hand", two, active)
+        turns = house.turns.items()
+        yield _counter("banyan_instance_changes", "Instances left out or asked again", ("side", "turn"), turns)
         yield _gauge("banyan_ready", "1 while /readyz says so", (), [((), not not_ready(house))])
         dropped = [((), house.records.lines_dropped)]
         yield _counter("banyan_access_lines_dropped", "Access lines nobody took in time", (), dropped)

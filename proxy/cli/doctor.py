@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import typer
 
-from proxy.addresses import EMBEDDED, host_port
+from proxy.addresses import EMBEDDED, Origin, host_port
 from proxy.cli.desk import Desk, at_desk
 from proxy.cli.exits import FAILURE, INVALID, OK, OUT_OF_REACH
 from proxy.cli.options import Config, Output, config_of, form_of, settings_of
@@ -22,6 +22,7 @@ from proxy.cli.output import emit
 from proxy.cli.sides import health_of
 from proxy.cli.tables import put_findings
 from proxy.core.errors import StoreError
+from proxy.core.instances import is_healthy
 from proxy.core.rules import Side
 from proxy.core.status import SKEW_LIMIT, seconds_of, status_document
 from proxy.rulefiles import read_folder
@@ -71,7 +72,7 @@ async def everything(settings: Settings) -> list[Finding]:
     found = [*_rules(settings), *_certificate(settings)]
     found += [each async for each in _ports(settings)]
     found += [each async for each in _store(settings)]
-    found += [await _side(settings, side) for side in Side]
+    found += [await _instance(settings, side, origin) for side in Side for origin in settings.side(side).origins]
     return found
 
 
@@ -199,21 +200,23 @@ async def _shared(desk: Desk) -> list[Finding]:
     return found
 
 
-async def _side(settings: Settings, side: Side) -> Finding:
+async def _instance(settings: Settings, side: Side, origin: Origin) -> Finding:
     where = settings.side(side)
-    url = f"{where.origin}{where.health or '/'}"
+    what = f"side {side}" if len(where.origins) == 1 else f"side {side} {origin.authority}"
+    url = f"{origin.url}{where.health or '/'}"
     files = where.files
     try:
         tls = files.context() if files is not None else None
     except BadCertificate as exc:
-        return Finding(f"side {side}", State.FAILURE, f"tls.{exc.key}: {exc}", INVALID)
+        return Finding(what, State.FAILURE, f"tls.{exc.key}: {exc}", INVALID)
     patience_s = where.timeouts.connect_s or settings.timeouts.connect_s
-    status, says = await health_of(url, patience_s, tls, where.server_name if tls else "")
+    status, says = await health_of(url, patience_s, tls, where.server_name(origin) if tls else "")
     if status is None:
-        return Finding(f"side {side}", State.FAILURE, f"{url}: {says}", OUT_OF_REACH)
+        return Finding(what, State.FAILURE, f"{url}: {says}", OUT_OF_REACH)
     if files is not None and not files.verify:
-        return Finding(f"side {side}", State.WARNING, f"{url} answers {status} {says}; its certificate is not verified")
-    return _judged(f"side {side}", where.health is None or status < 400, f"{url} answers {status} {says}")
+        return Finding(what, State.WARNING, f"{url} answers {status} {says}; its certificate is not verified")
+    fine = is_healthy(status) if where.health_check.interval_s else where.health is None or status < 400
+    return _judged(what, fine, f"{url} answers {status} {says}")
 
 
 def _fine(what: str, says: str) -> Finding:

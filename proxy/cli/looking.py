@@ -31,7 +31,7 @@ from proxy.core.emergency import interpret
 from proxy.core.errors import StoreError
 from proxy.core.plan import CALM, Situation, Table, compile_table
 from proxy.core.rules import RuleSet, Side
-from proxy.core.status import Facts, open_breakers, status_document
+from proxy.core.status import Facts, down_everywhere, open_breakers, status_document
 from proxy.replica import plan_defaults
 from proxy.settings import Settings
 from proxy.workers.edits import rules_of
@@ -157,7 +157,8 @@ def open_somewhere(name: str, facts: Facts) -> dict[Side, tuple[str, ...]]:
 def _situation(name: str, emergency: Side | None, facts: Facts) -> Situation:
     found = open_breakers(name, facts.replicas)
     everywhere = frozenset(side for side, replicas in found.items() if len(replicas) == len(facts.replicas))
-    return Situation(emergency=emergency, open_breakers=everywhere) if emergency or everywhere else CALM
+    situation = Situation(emergency=emergency, open_breakers=everywhere, down=down_everywhere(facts.replicas))
+    return CALM if situation == CALM else situation
 
 
 async def _status(settings: Settings, form: Format) -> None:

@@ -168,19 +168,26 @@ def _placed_by(case: _Case) -> str:
 
 
 def _breaker(case: _Case) -> str:
-    decided, open_breakers = case.plan, case.situation.open_breakers
+    decided, avoided = case.plan, case.situation.avoided
     if decided.reason is Reason.EMERGENCY:
         return f"not asked: the emergency bars {decided.side.other}"
     if decided.reason is Reason.BREAKER:
-        return f"moved to {decided.side}: the breaker of {decided.side.other} is open; {_stand_in(decided)}"
-    if decided.side not in open_breakers:
+        return f"moved to {decided.side}: {_why_avoided(case, decided.side.other)}; {_stand_in(decided)}"
+    if decided.side not in avoided:
         return f"closed for {decided.side}: it answers; {_stand_in(decided)}"
-    return f"open for {decided.side}, but the choice stands: {_why_it_stands(case)}; {_stand_in(decided)}"
+    why = _why_avoided(case, decided.side)
+    return f"{why}, but the choice stands: {_why_it_stands(case)}; {_stand_in(decided)}"
+
+
+def _why_avoided(case: _Case, side: Side) -> str:
+    if side in case.situation.down:
+        return f"{side} has no healthy instance"
+    return f"the breaker of {side} is open"
 
 
 def _why_it_stands(case: _Case) -> str:
-    if len(case.situation.open_breakers) > 1:
-        return "the other side's is open too"
+    if len(case.situation.avoided) > 1:
+        return "the other side is to be avoided, too"
     if case.plan.reason is Reason.FORCED:
         return "a forced read is never moved"
     return "modern stands in for legacy only where the rules say `fallback: {to_modern: true}`"

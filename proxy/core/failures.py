@@ -21,21 +21,28 @@ PROXY_STATUS_ERROR = {  # RFC 9209 section 2.3
 class Next(StrEnum):
     """The next step of an exchange after a failure."""
 
-    AGAIN = "again"  # once more to the same side, on a fresh connection
+    AGAIN = "again"  # once more to the same side, on a fresh connection, and to another instance if it has one
     OTHER = "other"  # to the side that stands in
     GIVE_UP = "give_up"  # tell the client: 502 or 504
     ABORT = "abort"  # the head was passed on: cut the connection, never end it silently
 
 
 def after_failure(
-    error: UpstreamError, *, is_read: bool, committed: bool, replayable: bool, tried_again: bool, fallback: bool
+    error: UpstreamError,
+    *,
+    is_read: bool,
+    committed: bool,
+    replayable: bool,
+    tried_again: bool,
+    fallback: bool,
+    others: bool = False,
 ) -> Next:
     """
     Decide what follows `error` on the current side.
 
     `committed`: the head of an answer was passed on. `replayable`: all of the request's body that was sent is still
     held. `tried_again`: the same side was asked a second time already. `fallback`: another side may stand in for
-    this kind of failure.
+    this kind of failure. `others`: the side has further instances, and the next try goes to one of them.
     """
     if committed:
         return Next.ABORT
@@ -44,7 +51,8 @@ def after_failure(
     if not is_read:
         may_again = error.sent is Sent.NONE and error.kind != POOL_FULL  # it has waited for its turn already
         return Next.AGAIN if may_again and not tried_again else Next.GIVE_UP
-    if error.stale and not tried_again:
+    elsewhere = others and error.sent is Sent.NONE and not error.is_ours
+    if (error.stale or elsewhere) and not tried_again:
         return Next.AGAIN
     return Next.OTHER if fallback else Next.GIVE_UP
 

@@ -19,6 +19,7 @@ GAUGES: Mapping[str, Callable[[Iterable[float]], float]] = {
     "banyan_store_connected": min,
     "banyan_ready": min,
     "banyan_emergency": max,
+    "banyan_instance_healthy": min,
     "banyan_weight_percent": min,
     "banyan_breaker_open": max,
     "banyan_connections": sum,

@@ -41,7 +41,7 @@ _READ_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 _READ, _WRITE, _TUNNEL = RequestKind.READ, RequestKind.WRITE, RequestKind.TUNNEL
 _LEGACY, _MODERN = Side.LEGACY, Side.MODERN  # looking a member up costs more than a comparison
 _OVERRIDE = Saw.OVERRIDE
-_NONE_OPEN: frozenset[Side] = frozenset()
+_NONE: frozenset[Side] = frozenset()
 _Choice = tuple[Side, Reason, int, int]  # side, why, bucket, index of the sticky source
 
 
@@ -50,10 +50,16 @@ class Situation:
     """What stands against the rules of one component at this moment, in this replica."""
 
     emergency: Side | None = None
-    open_breakers: frozenset[Side] = _NONE_OPEN
+    open_breakers: frozenset[Side] = _NONE
+    down: frozenset[Side] = _NONE  # sides without a healthy instance
     store_lost: bool = False  # a cold start from files alone: nobody knows what is published, nor what is marked
     dirty: bool = False  # the entity in question has a mark
     pinned_session: bool = False  # the session wrote lately: its lists stay on the primary
+
+    @property
+    def avoided(self) -> frozenset[Side]:
+        """Sides that a read should not go to if there is another."""
+        return self.open_breakers | self.down
 
 
 CALM = Situation()  # use this one while nothing is the matter: it is recognised by identity
@@ -191,13 +197,14 @@ def spare(route: RouteRules, situation: Situation, side: Side, reason: Reason) -
     """
     Step 3: return who answers when breakers are looked at, why, and who stands in if that side fails.
 
-    Only for two eligible sides. An emergency bars the other side altogether; a forced read is never moved by a breaker;
-    when both are open the choice stands. A breaker does not keep a side from standing in: that read would fail.
+    Only for two eligible sides. A side that is down counts as one whose breaker is open. An emergency bars the other
+    side altogether; a forced read is never moved by a breaker; when both are open the choice stands. A breaker does
+    not keep a side from standing in: that read would fail.
     """
     if reason is Reason.EMERGENCY:
         return side, reason, None
     other = _MODERN if side is _LEGACY else _LEGACY
-    is_open = situation.open_breakers
+    is_open = situation.avoided
     moves = side in is_open and other not in is_open
     if moves and reason is not Reason.FORCED and route.may_stand_in(other):
         side, other, reason = other, side, Reason.BREAKER

@@ -66,12 +66,14 @@ def heartbeat_facts(
     skew: Mapping[str, float] | None = None,
     unclaimed: Iterable[tuple[str, int]] = (),
     sides: Mapping[str, Side] | None = None,
+    down: Iterable[Side] = (),
 ) -> dict[str, Any]:
     """
     Return what a replica puts into `facts` of its heartbeat for this document and for `banyan routes`.
 
     `skew` has the share of each component's busiest sticky value, 0 to 1; `unclaimed` (first segments, requests);
-    `sides` where an emergency sends all reads of a component, by the store or by the replica's own emergency file.
+    `sides` where an emergency sends all reads of a component, by the store or by the replica's own emergency file;
+    `down` the sides without a healthy instance.
     """
     return {
         "connected": connected,
@@ -80,6 +82,7 @@ def heartbeat_facts(
         "skew": {name: round(share, 4) for name, share in (skew or {}).items() if share > SKEW_LIMIT},
         "unclaimed": [list(each) for each in unclaimed],
         "sides": {name: str(side) for name, side in (sides or {}).items()},
+        "down": sorted(map(str, down)),
     }
 
 
@@ -97,6 +100,12 @@ def open_breakers(name: str, replicas: Sequence[Mapping[str, Any]]) -> dict[Side
             side = Side(each["side"])
             found[side] = (*found.get(side, ()), each["replica"])
     return found
+
+
+def down_everywhere(replicas: Sequence[Mapping[str, Any]]) -> frozenset[Side]:
+    """Return the sides that have no healthy instance for any replica."""
+    each = [_names(replica, "down") for replica in replicas]
+    return frozenset(side for side in Side if each and all(side in down for down in each))
 
 
 def status_document(facts: Facts) -> dict[str, Any]:
@@ -353,6 +362,13 @@ def _list(replica: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
     facts = replica.get("facts")
     listed = facts.get(name) if isinstance(facts, Mapping) else None
     yield from (each for each in listed if isinstance(each, Mapping)) if isinstance(listed, Sequence) else ()
+
+
+def _names(replica: Mapping[str, Any], name: str) -> frozenset[str]:
+    """Return the words that a replica lists in its facts; another build may say anything there."""
+    facts = replica.get("facts")
+    listed = facts.get(name) if isinstance(facts, Mapping) else None
+    return frozenset(map(str, listed)) if isinstance(listed, list) else frozenset()
 
 
 def _word(value: object) -> str | None:

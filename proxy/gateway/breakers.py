@@ -39,6 +39,7 @@ class Breakers:
         self._table: Table | None = None
         self._emergencies: Mapping[str, Side] = {}
         self._store_lost = False
+        self._down: frozenset[Side] = frozenset()
         self.breakers: dict[tuple[str, Side], Breaker] = {}
         self.budgets: dict[str, Budget] = {}
         self.situations: tuple[Situation, ...] = ()
@@ -81,6 +82,11 @@ class Breakers:
         """Take into the situations that a half-open breaker has let enough probes through."""
         self._see()
 
+    def side_is(self, side: Side, down: bool) -> None:
+        """Take into the situations that a side has no healthy instance, or has one again."""
+        self._down = self._down | {side} if down else self._down - {side}
+        self._see()
+
     def tick(self, now: float) -> None:
         """Let time pass for every breaker that is not closed."""
         for (component, side), breaker in self.breakers.items():
@@ -107,6 +113,7 @@ class Breakers:
         situation = Situation(
             emergency=self._emergencies.get(name),
             open_breakers=frozenset(side for side in Side if self.breakers[name, side].avoided),
+            down=self._down,
             store_lost=self._store_lost,
         )
         return CALM if situation == CALM else situation  # the plan knows it by identity

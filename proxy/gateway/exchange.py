@@ -182,7 +182,7 @@ class Exchange:
         if self._streaming and not self._gone:
             self._client.resume()
 
-    def _send(self, fresh: bool = False) -> None:
+    def _send(self, after: Line | None = None) -> None:
         leg = self._leg
         breaker = leg.breaker
         if breaker is not None and breaker.state is not _CLOSED and breaker.admit(self._tried_s):
@@ -195,7 +195,7 @@ class Exchange:
             kept = []
         message = request_message(self._request, self._forwarded, leg.manner, leg.strips, length, kept)
         waits = leg.quick_waits if self._may_stand_in() else leg.waits
-        line = self._line = leg.pool.send(message, self, waits, fresh, leg.careful)
+        line = self._line = leg.pool.send(message, self, waits, leg.careful, after)
         if self.sending:
             for block in self._body or ():
                 line.write_body(block)
@@ -280,11 +280,12 @@ class Exchange:
             tried_again=self._again,
             fallback=self._may_stand_in()
             and (error.sent is Sent.NONE or error.failure in self._plan.fallback_on.failures),
+            others=self._leg.pool.has_others(line),
         )
         if following is Next.AGAIN:
             self._again = True
             self._tried_s = perf_counter()
-            self._send(fresh=True)
+            self._send(after=line)
         elif following is Next.OTHER:
             self._stand_in(error.failure.value, error.is_ours)
         elif following is Next.ABORT:

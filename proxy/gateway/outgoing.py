@@ -38,18 +38,17 @@ class Manner:
 class SideManner:
     """What is particular to one side."""
 
-    authority: bytes  # host:port of its URL, in lower case; without the port that its scheme has anyway
+    authorities: tuple[bytes, ...]  # host:port of its instances, in lower case; without the port of the scheme
     added: bytes = b""  # ready-joined fields of `sides.*.headers`
     replaced: frozenset[bytes] = frozenset()  # their names: a client's fields of the same name go
     scheme: bytes = b"http"
 
     @property
     def origins(self) -> tuple[bytes, ...]:
-        """Its URL without a path, in every form in which it may stand in a Location."""
-        origin = b"%b://%b" % (self.scheme, self.authority)
-        if self.authority.rpartition(b":")[2].isdigit():
-            return (origin,)
-        return origin, b"%b:%d" % (origin, 443 if self.scheme == b"https" else 80)
+        """The URLs of its instances without a path, in every form in which they may stand in a Location."""
+        usual = b":%d" % (443 if self.scheme == b"https" else 80)
+        named = [b"%b://%b" % (self.scheme, authority) for authority in self.authorities]
+        return (*named, *(name + usual for name in named if not name.rpartition(b":")[2].isdigit()))
 
 
 def is_trusted(address: bytes, networks: tuple[Network, ...]) -> bool:
@@ -124,7 +123,7 @@ def request_message(
         fields = without(fields, side.replaced)
     out = [request.method, b" ", request.target, b" HTTP/1.1\r\n", fields, lines, side.added]
     if not request.host:  # an HTTP/1.0 client may leave it out, we may not (RFC 9110 section 7.2)
-        out.append(b"host: %b\r\n" % side.authority)
+        out.append(b"host: %b\r\n" % side.authorities[0])
     if request.upgrade:
         out.append(b"connection: upgrade\r\nupgrade: %b\r\n" % request.upgrade)
     if length > 0:

@@ -1,6 +1,6 @@
 """
-The connections to one address: taken most recently used first, opened when there is none, dropped when in doubt.
-When all that may stand are in use, messages wait in a short queue, first come, first served.
+The connections to the instances of one side: taken most recently used first, opened when there is none, dropped when
+in doubt. When all that may stand are in use, messages wait in a short queue, first come, first served.
 
 `send` never waits: the receiver is told what became of its message. Names are resolved anew for each connection.
 """
@@ -12,11 +12,14 @@ import errno
 import os
 import socket
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from proxy.core.errors import OUT_OF_DESCRIPTORS, POOL_FULL, Failure, Sent, UpstreamError
+from proxy.core.instances import Change, Roster
 from proxy.core.limits import PoolLimits, WireLimits
-from proxy.wire.tls import TlsFault, Trust, dialled
+from proxy.wire.instances import Instance, Place, least_busy
+from proxy.wire.tls import TlsFault, dialled
 from proxy.wire.upstream import Line, Receiver, Upstream
 from proxy.wire.wheel import TICK_S, Timed, Wheel, ticks_of
 
@@ -46,23 +49,30 @@ class Waits:
 
 class Pool:
     """
-    All connections to `host:port`.
+    All connections to the instances of a side.
 
     Owns them until `close`. `connections` counts those that stand or are being opened. When they are as many as may
     be, a message waits for one. Where the queue is full, or it may not wait, it fails with `Sent.NONE` at once.
     """
 
     def __init__(
-        self, name: str, address: tuple[str, int], wheel: Wheel, limits: WireLimits, own_limits: PoolLimits
+        self,
+        name: str,
+        places: Sequence[Place],
+        wheel: Wheel,
+        limits: WireLimits,
+        own_limits: PoolLimits,
+        roster: Roster | None = None,
+        tell: Callable[[Change], None] | None = None,
     ) -> None:
         self.name = name
-        self.address = address
         self.wheel = wheel
         self.limits = limits
-        self.tls: Trust | None = None  # how TLS is spoken there, if it is
+        self.roster = roster or Roster(len(places))
+        self.instances = tuple(Instance(index, place, self._returned) for index, place in enumerate(places))
+        self._asked: Sequence[Instance] = self.instances  # those of them that may be asked
+        self._tell = tell
         self._own_limits = own_limits
-        self._idle: list[Upstream] = []
-        self._all: set[Upstream] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._pending: OrderedDict[Opening, None] = OrderedDict()  # messages that wait for a connection
         self._is_serving = False
@@ -70,7 +80,7 @@ class Pool:
     @property
     def connections(self) -> int:
         """How many connections stand or are being opened."""
-        return len(self._all) + len(self._opening)
+        return sum(len(each.lines) + each.opening for each in self.instances)
 
     @property
     def pending(self) -> int:
@@ -78,22 +88,128 @@ class Pool:
         return len(self._pending)
 
     def send(
-        self, message: bytes, receiver: Receiver, waits: Waits, fresh: bool = False, careful: bool = False
+        self, message: bytes, receiver: Receiver, waits: Waits, careful: bool = False, after: Line | None = None
     ) -> Line:
         """
         Send `message` and return the line it goes over; what comes of it is told to `receiver`.
 
-        `fresh` takes no idle connection, `careful` (writes) only one that was in use a moment ago.
+        `careful` (writes) takes an idle connection only if it was in use a moment ago. `after` is the line on which
+        the message failed before: it goes over none that is idle, and to another instance if there is one.
         """
-        line = None if fresh or self._pending else self.take(careful)
-        if line is None:
-            return Opening(self, message, receiver, waits, fresh, careful)
-        line.start(message, receiver, waits)
+        found = None if self._pending else self.find(careful, after)
+        if isinstance(found, Upstream):
+            found.start(message, receiver, waits)
+            return found
+        return Opening(self, message, receiver, waits, careful, after, found)
+
+    def find(self, careful: bool, after: Line | None) -> Upstream | Instance | None:
+        """Return the idle connection to use, or the instance to open one to, or None if neither may be."""
+        asked = self._asked
+        instance = asked[0] if len(asked) == 1 else least_busy(asked, None if after is None else after.instance)
+        if after is None and instance.idle:
+            line = self._idle_one(instance, careful)
+            if line is not None:
+                return line
+        if self.connections < self._own_limits.connections:
+            return instance
+        for other in self._asked if after is None else ():
+            line = self._idle_one(other, careful)
+            if line is not None:
+                return line
+        idle = max((each.idle for each in self.instances), key=len)
+        if not idle:
+            return None
+        self.drop(idle[0])  # too old for the message, or not fresh, or not to be asked: nobody misses it
+        return instance
+
+    def has_others(self, line: Line | None) -> bool:
+        """Say whether there is an instance to ask other than that of `line`."""
+        return line is not None and any(each is not line.instance for each in self._asked)
+
+    def give_back(self, line: Upstream) -> None:
+        """Take back a connection that is clean and idle."""
+        wheel = self.wheel
+        line.since = wheel.tick
+        due = line.due = wheel.tick + IDLE_TICKS
+        if not line.slot or due < line.slot:
+            wheel.hold(line, due)
+        line.instance.idle.append(line)
+        if self._pending:
+            self._serve_soon()
+
+    def drop(self, line: Upstream) -> None:
+        """Close a connection now; whatever is still in its buffers is lost."""
+        line.due = 0
+        self.forget(line)
+        line.transport.abort()
+
+    def forget(self, line: Upstream) -> None:
+        """Take a connection that is gone off the books."""
+        instance = line.instance
+        if line in instance.lines:
+            instance.lines.discard(line)
+            with suppress(ValueError):
+                instance.idle.remove(line)
+            if self._pending:
+                self._serve_soon()
+
+    def queue(self, opening: Opening) -> bool:
+        """Let a message wait for its turn; return False if too many wait already."""
+        if len(self._pending) >= self._own_limits.pending_requests:
+            return False
+        self._pending[opening] = None
+        return True
+
+    def leave(self, opening: Opening) -> None:
+        """Take a message that waits no longer out of the queue."""
+        self._pending.pop(opening, None)
+
+    async def connect(self, instance: Instance) -> Upstream:
+        """Return a connection that stands and is on no books yet. Raises OSError, or UnicodeError for a bad name."""
+        line = Upstream(self, instance, self.limits)
+        place = instance.place
+        if place.tls is None:
+            await asyncio.get_running_loop().create_connection(lambda: line, place.host, place.port)
+        else:
+            secured = await dialled(line, place.tls, place.host, place.port)
+            line.stirs = secured.stirs  # there is more in a socket with TLS than answers
         return line
 
-    def take(self, careful: bool) -> Upstream | None:
+    def await_opening(self, task: asyncio.Task[None], instance: Instance) -> None:
+        """Keep `task`, which opens a connection to `instance`, alive and counted until it ends."""
+        instance.opening += 1
+        self._opening.add(task)
+
+        def opened(task: asyncio.Task[None]) -> None:
+            instance.opening -= 1
+            self._opening.discard(task)
+            if self._pending:
+                self._serve_soon()
+
+        task.add_done_callback(opened)
+
+    def judge(self, instance: Instance, fine: bool) -> None:
+        """Take the outcome of one request: an answer below 500, or anything worse."""
+        instance.failing = not fine
+        self._heed(self.roster.record(instance.index, fine, self.wheel.tick * TICK_S))
+
+    def check(self, instance: Instance, passed: bool, says: str) -> None:
+        """Take the outcome of one health check; `says` is what came back."""
+        self._heed(self.roster.check(instance.index, passed, says))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        self._pending.clear()
+        for task in list(self._opening):
+            task.cancel()
+        for instance in self.instances:
+            instance.due = 0
+            for line in list(instance.lines):
+                self.drop(line)
+
+    def _idle_one(self, instance: Instance, careful: bool) -> Upstream | None:
         """Return an idle connection that may be used; None if there is none."""
-        idle = self._idle
+        idle = instance.idle
         while idle:
             line = idle.pop()
             if careful and (self.wheel.tick - line.since) * TICK_S > JUST_USED_S:
@@ -107,84 +223,18 @@ class Pool:
             return line
         return None
 
-    def give_back(self, line: Upstream) -> None:
-        """Take back a connection that is clean and idle."""
-        wheel = self.wheel
-        line.since = wheel.tick
-        due = line.due = wheel.tick + IDLE_TICKS
-        if not line.slot or due < line.slot:
-            wheel.hold(line, due)
-        self._idle.append(line)
-        if self._pending:
-            self._serve_soon()
+    def _returned(self, instance: Instance) -> None:
+        self._heed(self.roster.end(instance.index, self.wheel.tick * TICK_S))
 
-    def drop(self, line: Upstream) -> None:
-        """Close a connection now; whatever is still in its buffers is lost."""
-        line.due = 0
-        self.forget(line)
-        line.transport.abort()
-
-    def forget(self, line: Upstream) -> None:
-        """Take a connection that is gone off the books."""
-        if line in self._all:
-            self._all.discard(line)
-            with suppress(ValueError):
-                self._idle.remove(line)
-            if self._pending:
-                self._serve_soon()
-
-    def may_open(self) -> bool:
-        """Say whether a further connection may be opened; an idle one that is in nobody's way gives way."""
-        if self.connections < self._own_limits.connections:
-            return True
-        if not self._idle:
-            return False
-        self.drop(self._idle[0])  # too old for the message, or not fresh: nobody misses it
-        return True
-
-    def queue(self, opening: Opening) -> bool:
-        """Let a message wait for its turn; return False if too many wait already."""
-        if len(self._pending) >= self._own_limits.pending_requests:
-            return False
-        self._pending[opening] = None
-        return True
-
-    def leave(self, opening: Opening) -> None:
-        """Take a message that waits no longer out of the queue."""
-        self._pending.pop(opening, None)
-
-    async def connect(self) -> Upstream:
-        """Return a connection that stands and is on no books yet. Raises OSError, or UnicodeError for a bad name."""
-        line = Upstream(self, self.limits)
-        host, port = self.address
-        if self.tls is None:
-            await asyncio.get_running_loop().create_connection(lambda: line, host, port)
-        else:
-            secured = await dialled(line, self.tls, host, port)
-            line.stirs = secured.stirs  # there is more in a socket with TLS than answers
-        return line
-
-    def add(self, line: Upstream) -> None:
-        """Take a connection that stands now on the books."""
-        self._all.add(line)
-
-    def await_opening(self, task: asyncio.Task[None]) -> None:
-        """Keep `task` alive and counted until it ends."""
-        self._opening.add(task)
-        task.add_done_callback(self._opened)
-
-    async def close(self) -> None:
-        """Close every connection."""
-        self._pending.clear()
-        for task in list(self._opening):
-            task.cancel()
-        for line in list(self._all):
-            self.drop(line)
-
-    def _opened(self, task: asyncio.Task[None]) -> None:
-        self._opening.discard(task)
-        if self._pending:
-            self._serve_soon()
+    def _heed(self, change: Change | None) -> None:
+        """Ask whom the roster says from now on."""
+        if change is None:
+            return
+        self._asked = [self.instances[index] for index in self.roster.asked]
+        if change.ejected_s:
+            self.wheel.arm(self.instances[change.index], change.ejected_s)
+        if self._tell is not None:
+            self._tell(change)
 
     def _serve_soon(self) -> None:
         """Not now: whoever gives a connection back has not passed its answer on yet."""
@@ -206,27 +256,35 @@ class Opening(Timed):
     """A line that does not stand yet: keeps what is written until it does, then passes everything on."""
 
     __slots__ = (
-        "_careful", "_ended", "_fresh", "_kept", "_line", "_message", "_pool", "_receiver", "_task", "_waits",
-        "receiver_gone",
+        "_after", "_careful", "_ended", "_kept", "_line", "_message", "_pool", "_receiver", "_task", "_waits",
+        "instance", "receiver_gone",
     )  # fmt: skip
 
     def __init__(
-        self, pool: Pool, message: bytes, receiver: Receiver, waits: Waits, fresh: bool, careful: bool
+        self,
+        pool: Pool,
+        message: bytes,
+        receiver: Receiver,
+        waits: Waits,
+        careful: bool,
+        after: Line | None,
+        instance: Instance | None,
     ) -> None:
         super().__init__()
         self._pool = pool
         self._message = message
         self._receiver = receiver
         self._waits = waits
-        self._fresh = fresh
         self._careful = careful
+        self._after = after
         self._kept: list[bytes] = []
         self._ended = False
         self._line: Upstream | None = None
         self._task: asyncio.Task[None] | None = None
+        self.instance = instance
         self.receiver_gone = False
-        if not pool.pending and pool.may_open():
-            self._begin()
+        if instance is not None:
+            self._begin(instance)
         elif waits.queue_s and pool.queue(self):
             pool.wheel.arm(self, waits.queue_s)
         else:
@@ -234,14 +292,14 @@ class Opening(Timed):
 
     def proceed(self) -> bool:
         """Go over an idle connection, or open one; return False, and wait on, if neither may be."""
-        line = None if self._fresh else self._pool.take(self._careful)
-        if line is None and not self._pool.may_open():
+        found = self._pool.find(self._careful, self._after)
+        if found is None:
             return False
         self._receiver.turn_came()
-        if line is not None:
-            self._stands(line)
+        if isinstance(found, Upstream):
+            self._stands(found)
         else:
-            self._begin()
+            self._begin(found)
         return True
 
     def write_body(self, data: bytes) -> None:
@@ -311,14 +369,15 @@ class Opening(Timed):
         self._task.cancel()
         self._fail("no connection within the deadline")
 
-    def _begin(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._open())
+    def _begin(self, instance: Instance) -> None:
+        self.instance = instance
+        self._task = asyncio.get_running_loop().create_task(self._open(instance))
         self._pool.wheel.arm(self, self._waits.connect_s)
-        self._pool.await_opening(self._task)
+        self._pool.await_opening(self._task, instance)
 
-    async def _open(self) -> None:
+    async def _open(self, instance: Instance) -> None:
         try:
-            line = await self._pool.connect()
+            line = await self._pool.connect(instance)
         except TlsFault as exc:
             self._fail(f"no TLS connection: {exc}", exc.error)
             return
@@ -333,13 +392,14 @@ class Opening(Timed):
             line.transport.abort()
             self._fail("the side closed the connection at once, or spoke before it was asked")
             return
-        self._pool.add(line)
+        instance.lines.add(line)
         self._stands(line)
 
     def _stands(self, line: Upstream) -> None:
         """Send over `line` what was kept."""
         self.due = 0
         self._line = line
+        self.instance = line.instance
         line.start(self._message, self._receiver, self._waits)
         for data in self._kept:
             line.write_body(data)
@@ -354,7 +414,10 @@ class Opening(Timed):
             return
         self.receiver_gone = True
         self.due = 0
-        self._receiver.failed(self, UpstreamError(self._pool.name, Failure.CONNECT, Sent.NONE, detail, kind=kind))
+        error = UpstreamError(self._pool.name, Failure.CONNECT, Sent.NONE, detail, kind=kind)
+        if self.instance is not None and not error.is_ours:
+            self._pool.judge(self.instance, fine=False)
+        self._receiver.failed(self, error)
 
 
 def is_short(exc: OSError | UnicodeError) -> bool:

@@ -23,6 +23,7 @@ from proxy.wire.paced import LINES_A_TURN, Paced
 from proxy.wire.tls import TlsFault
 
 if TYPE_CHECKING:
+    from proxy.wire.instances import Instance
     from proxy.wire.pool import Pool, Waits
 
 INTERIM_LIMIT = 16  # 1xx answers before the real one; more is a side gone mad
@@ -56,6 +57,8 @@ class Receiver(Protocol):
 class Line(Protocol):
     """What a receiver may do to the connection that carries its message, whether it stands already or not."""
 
+    @property
+    def instance(self) -> Instance | None: ...
     def write_body(self, data: bytes) -> None: ...
     def end_body(self) -> None: ...
     def pause(self) -> None: ...
@@ -72,12 +75,13 @@ class Upstream(asyncio.Protocol, Paced):
 
     __slots__ = (
         "_decoder", "_eof", "_failing", "_head", "_held", "_interims", "_left", "_limits", "_reader", "_searched",
-        "_streaming", "_tunnel", "blocked", "pool", "receiver", "served", "since", "stirs", "waits",
+        "_streaming", "_tunnel", "blocked", "instance", "pool", "receiver", "served", "since", "stirs", "waits",
     )  # fmt: skip
 
-    def __init__(self, pool: Pool, limits: WireLimits) -> None:
+    def __init__(self, pool: Pool, instance: Instance, limits: WireLimits) -> None:
         Paced.__init__(self)
         self.pool = pool
+        self.instance: Instance = instance
         self._limits = limits
         self._reader = AnswerReader(limits)
         self.receiver: Receiver | None = None
@@ -390,6 +394,8 @@ class Upstream(asyncio.Protocol, Paced):
         self._head = None
         self._decoder = None
         self.served += 1
+        if head.status >= 500 or self.instance.failing:
+            self.pool.judge(self.instance, head.status < 500)
         # Bytes behind the answer, or a request whose body was not sent to its end, make the next answer doubtful.
         if rest or not head.keep_alive or self._streaming or self.paused or self.blocked:
             self.pool.drop(self)
@@ -405,6 +411,8 @@ class Upstream(asyncio.Protocol, Paced):
         self.receiver = None
         sent = Sent.PARTIAL if self._streaming else Sent.COMPLETE
         error = UpstreamError(self.pool.name, failure, sent, detail, stale=stale, kind=kind)
+        if not stale and not self._tunnel:
+            self.pool.judge(self.instance, fine=False)
         self.pool.drop(self)
         if receiver is not None:
             receiver.failed(self, error)

@@ -70,6 +70,8 @@ class SmallHouse:
         self.table: Table = compile_table(None)
         self.situations: Sequence[Situation] = ()
         self.connections = 3
+        self.instances = {(Side.LEGACY, "a:1"): (True, 2), (Side.MODERN, "b:2"): (False, 0)}
+        self.turns: Counters[tuple[str, str]] = Counters(("other", "other"))
         self.pending_requests = {Side.LEGACY: 0, Side.MODERN: 4}
         self.draining = False
 

@@ -56,7 +56,8 @@ CASES = {
         TABLE, READ, Situation(None, frozenset((M,))), M,
         "legacy and modern: users is in canary",
         "modern: forced by X-Banyan-Force",
-        "open for modern, but the choice stands: a forced read is never moved; legacy stands in if it fails",
+        "the breaker of modern is open, but the choice stands: a forced read is never moved; "
+        "legacy stands in if it fails",
     ),
     "pin": (
         TABLE, head("GET", "/u", x_tenant="acme"), CALM, None,
@@ -74,14 +75,15 @@ CASES = {
         TABLE, READ, Situation(None, frozenset((L, M))), None,
         "legacy and modern: users is in canary",
         "modern: bucket 4488 of 10000 < 5000, as the weight is 50 %; placed by header:x-user-id in the cohort users",
-        "open for modern, but the choice stands: the other side's is open too; legacy stands in if it fails",
+        "the breaker of modern is open, but the choice stands: the other side is to be avoided, too; "
+        "legacy stands in if it fails",
     ),
     "modern may not stand in": (
         TABLE, head("GET", "/low", x_user_id="user-42"), Situation(None, frozenset((L,))), None,
         "legacy and modern: users is in canary",
         "legacy: bucket 4488 of 10000 ≥ 100, as the weight is 1 %, lowered by the route; "
         "placed by header:x-user-id in the cohort users",
-        "open for legacy, but the choice stands: modern stands in for legacy only where the rules say "
+        "the breaker of legacy is open, but the choice stands: modern stands in for legacy only where the rules say "
         "`fallback: {to_modern: true}`; nobody stands in",
     ),
     "modern may stand in": (

@@ -195,8 +195,9 @@ def stray_bytes_kept() -> AbstractContextManager[None]:
     """An idle connection is taken without a look at it."""
 
     def send(real: Any, self: Pool, *args: Any, **how: Any) -> Any:
-        for line in self._idle:
-            line.stirs = lambda _: False
+        for instance in self.instances:
+            for line in instance.idle:
+                line.stirs = lambda _: False
         return real(self, *args, **how)
 
     return instead(Pool, "send", send)

@@ -213,11 +213,15 @@ class _Walk:
         """Whether a request may have reached no side at all."""
         conversation = self._world.conversation
         return bool(
-            conversation.pool < _AMPLE
+            self._may_queue()
             or conversation.down
             or conversation.greets
             or any(line.lost or line.transport.is_closing() for line in self._world.lines)
         )
+
+    def _may_queue(self) -> bool:
+        """Whether a request may wait for a connection that another one has, or find no place to wait."""
+        return self._world.conversation.pool < _AMPLE
 
     def _theirs(self, planned: Planned, group: list[Asked], outcomes: list[Outcome], answer: Answer) -> None:
         """A side's answer: exactly what that side said of exactly this request."""
@@ -273,7 +277,7 @@ class _Walk:
     def _unanswered(self, planned: Planned, group: list[Asked], outcomes: list[Outcome]) -> bool:
         if self._unheard:
             return planned.body.state == WHOLE
-        if any(outcome.kind == OPEN for outcome in outcomes) or planned.body.state != WHOLE:
+        if self._may_queue() or any(outcome.kind == OPEN for outcome in outcomes) or planned.body.state != WHOLE:
             if planned.body.state == BAD or self._released:
                 self._owed("an answer")
         else:

@@ -18,7 +18,7 @@ from typing import Any
 
 import proxy.gateway.reads
 import proxy.wire.client
-from proxy.core.limits import WireLimits
+from proxy.core.limits import PoolLimits, WireLimits
 from proxy.core.rules import Side, Timeouts
 from proxy.core.table import Table
 from proxy.gateway.outgoing import Manner
@@ -27,7 +27,7 @@ from proxy.wire.upstream import Upstream
 from tests.fuzz import reader
 from tests.fuzz.conversation import Conversation, Deaf, Drain, Hear, Leave, Pass, Reply, Send, Settle, Stray
 from tests.fuzz.peers import Asked, Caller, Line
-from tests.rig import USERS, Rig, running, table_of
+from tests.rig import USERS, Rig, point, running, table_of
 
 LIMITS = WireLimits(
     head_bytes=reader.HEAD_BYTES,
@@ -132,8 +132,8 @@ class World:
         if rig.gateway.table is not table:
             rig.gateway.follow(table, {}, store_lost=False)
         for side, pool in rig.pools.items():
-            pool._connections_limit = conversation.pool
-            pool.address = ("127.0.0.1", 1 if conversation.down == side.value else self.ports[side])
+            pool._own_limits = PoolLimits(conversation.pool, conversation.pool)
+            point(pool, ("127.0.0.1", 1 if conversation.down == side.value else self.ports[side]))
 
     def _table(self, wanted: Conversation) -> Table:
         key = wanted.weight, wanted.exchange_s, wanted.strict
@@ -221,7 +221,7 @@ class World:
             return True
         if deaf or any(line.deaf for line in self.lines):
             return False
-        behind = [each for pool in self.rig.pools.values() for each in pool._all]
+        behind = [each for pool in self.rig.pools.values() for each in pool.instances[0].lines]
         return any(each.transport.get_write_buffer_size() for each in (*behind, *self._open_lines()))
 
     def _open_lines(self) -> list[Line]:
@@ -281,7 +281,7 @@ class World:
         if rig.listener.clients:
             self.left_over.append(f"{len(rig.listener.clients)} connections of clients are still open")
         for side, pool in rig.pools.items():
-            if pool.connections or pool._idle:
+            if pool.connections:
                 self.left_over.append(f"{pool.connections} connections to {side.value} are still open")
         armed = sum(timed.due > 0 for slot in rig.wheel._slots.values() for timed in slot)
         if armed and not self.left_over:

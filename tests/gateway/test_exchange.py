@@ -121,7 +121,7 @@ async def test_a_slow_reader_stops_the_side_instead_of_filling_memory():
         rig.modern.script = script
         reader, writer = await open_connection(rig.port, limit=1024)
         writer.write(GET)
-        await until(lambda: any(line.paused for line in rig.pools[Side.MODERN]._all))
+        await until(lambda: any(line.paused for line in rig.pools[Side.MODERN].instances[0].lines))
         assert sent < len(body)
         received = await reader.readuntil(b"\r\n\r\n")
         rest = await reader.readexactly(len(body))
@@ -479,7 +479,7 @@ async def test_interim_answers_and_a_short_one_for_a_write_whose_client_left_are
         await release.wait()
         await exchange.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
         await exchange.send(ok(b"x" * 60_000)[:30_000])
-        await until(lambda: [each for each in rig.pools[Side.LEGACY]._all if each._head])
+        await until(lambda: [each for each in rig.pools[Side.LEGACY].instances[0].lines if each._head])
         await exchange.send(ok(b"x" * 60_000)[30_000:])
 
     release = asyncio.Event()
@@ -530,7 +530,7 @@ async def test_many_interim_answers_before_a_slow_reader_keep_what_follows_back(
         rig.modern.script = script
         reader, writer = await open_connection(rig.port, limit=1024)
         writer.write(GET)
-        await until(lambda: any(line.paused for line in rig.pools[Side.MODERN]._all))
+        await until(lambda: any(line.paused for line in rig.pools[Side.MODERN].instances[0].lines))
         (client,) = rig.listener.clients
         assert client.transport.get_write_buffer_size() < 2 << 20
         received = 0

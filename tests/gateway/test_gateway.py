@@ -444,7 +444,8 @@ async def test_over_tls_the_scheme_is_https_unless_a_trusted_proxy_says_otherwis
 async def test_what_tls_was_at_fault_is_said_to_the_client_of_a_write():
     with pki.spoken():
         async with running({**USERS, "weight": 0.0}) as rig:
-            rig.pools[Side.LEGACY].tls = replace(pki.trust(), server_name="other.test")
+            (instance,) = rig.pools[Side.LEGACY].instances
+            instance.place = replace(instance.place, tls=replace(pki.trust(), server_name="other.test"))
             answer = await asked(rig.port, b"PUT /api/users/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
             assert answer.status == 502
             assert b"error=tls_certificate_error" in (answer.value(b"proxy-status") or b"")

@@ -16,7 +16,7 @@ TABLE = table(component("users", kind="entity", weight=100.0), legacy=LEGACY, mo
 
 def leg(method: str, side: Side, pool: Pool | None = None) -> Leg:
     decided = plan(TABLE, head(method, "/api/users/42"), (CALM,)).plan
-    return Leg(decided, side, pool, SideManner(b"a"))  # type: ignore[arg-type]
+    return Leg(decided, side, pool, SideManner((b"a",)))  # type: ignore[arg-type]
 
 
 def test_each_side_has_its_own_deadlines():
@@ -48,9 +48,9 @@ def test_validators_are_stripped_for_the_side_that_does_not_own_them():
     assert not leg("POST", Side.LEGACY).strips
     shared = table(component("users", weight=100.0), validators="pass")
     decided = plan(shared, head("GET", "/api/users/42"), (CALM,)).plan
-    assert not Leg(decided, Side.MODERN, None, SideManner(b"a")).strips  # type: ignore[arg-type]
+    assert not Leg(decided, Side.MODERN, None, SideManner((b"a",))).strips  # type: ignore[arg-type]
 
 
 def test_a_leg_knows_its_component_and_side():
     made = leg("GET", Side.MODERN)
-    assert (made.component, made.side, made.manner.authority) == ("users", Side.MODERN, b"a")
+    assert (made.component, made.side, made.manner.authorities) == ("users", Side.MODERN, (b"a",))

@@ -22,7 +22,7 @@ from proxy.gateway.outgoing import (
     without_validators,
 )
 
-SIDE = SideManner(b"legacy:9001")
+SIDE = SideManner((b"legacy:9001",))
 NETWORKS = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
 
 
@@ -121,7 +121,9 @@ def test_a_request_without_host_gets_that_of_the_side():
 
 
 def test_fields_of_the_settings_replace_the_client_s():
-    side = SideManner(b"legacy:9001", b"authorization: ours\r\nx-new: 1\r\n", frozenset((b"authorization", b"x-new")))
+    side = SideManner(
+        (b"legacy:9001",), b"authorization: ours\r\nx-new: 1\r\n", frozenset((b"authorization", b"x-new"))
+    )
     request = head(b"GET", b"/", field(b"authorization", b"theirs"), field(b"x", b"y"))
 
     assert request_message(request, b"host: a\r\n", side, False, 0, []) == (
@@ -179,7 +181,7 @@ def test_validators_are_taken_out_of_an_answer():
 )
 def test_a_location_that_names_a_side_names_us(location, seen):
     fields = field(b"location", location) + field(b"x", location) + field(b"content-location", location)
-    sides = (SIDE, SideManner(b"modern:9002"), SideManner(b"secure", scheme=b"https"))
+    sides = (SIDE, SideManner((b"modern:9002",)), SideManner((b"secure",), scheme=b"https"))
     changed = own_location(fields, tuple(origin for side in sides for origin in side.origins), b"https://shop.test")
 
     assert changed == field(b"location", seen) + field(b"x", location) + field(b"content-location", seen)

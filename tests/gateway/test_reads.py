@@ -463,7 +463,7 @@ async def test_an_answer_that_is_held_and_takes_too_long_is_replaced(status, rea
         rig.modern.script = still
         client = await rig.connect()
         await client.send(GET)
-        (line,) = await until(lambda: [each for each in rig.pools[Side.MODERN]._all if each._head])
+        (line,) = await until(lambda: [each for each in rig.pools[Side.MODERN].instances[0].lines if each._head])
         rig.pass_s(2.5)
         assert rig.legacy.seen == [] and line.receiver is not None
         if dribbles:
@@ -487,7 +487,7 @@ async def test_a_slow_answer_that_may_not_fall_back_for_its_time_is_passed_on():
         rig.modern.script = slow
         client = await rig.connect()
         await client.send(GET)
-        await until(lambda: [each for each in rig.pools[Side.MODERN]._all if each._head])
+        await until(lambda: [each for each in rig.pools[Side.MODERN].instances[0].lines if each._head])
         rig.pass_s(3.5)
         assert await client.reader.readuntil(b"half")
         go_on.set()
@@ -504,7 +504,7 @@ async def test_a_held_answer_whose_client_leaves_leaves_nothing_behind():
         rig.modern.script = still
         client = await rig.connect()
         await client.send(GET)
-        await until(lambda: [each for each in rig.pools[Side.MODERN]._all if each._head])
+        await until(lambda: [each for each in rig.pools[Side.MODERN].instances[0].lines if each._head])
         client.reset()
         await until(lambda: rig.pools[Side.MODERN].connections == 0)
         assert rig.legacy.seen == [] and rig.count() == 1

@@ -17,7 +17,7 @@ from proxy.core.limits import WireLimits
 from proxy.core.rules import Side, Timeouts
 from proxy.wire.pool import Opening
 from tests.peers import Exchange, RawClient, answering, ok
-from tests.rig import USERS, running
+from tests.rig import USERS, point, running
 from tests.waiting import until
 from tests.wire.test_cases import GOOD, LEGACY_ONLY, chunks, get, post, seen_by
 
@@ -251,7 +251,7 @@ async def test_104_a_client_that_leaves_while_a_connection_is_opened_sends_nothi
     with socket.socket() as full:
         fill = fill_up(full)
         async with running(LEGACY_ONLY) as rig:
-            rig.pools[Side.LEGACY].address = full.getsockname()
+            point(rig.pools[Side.LEGACY], full.getsockname())
             client = await rig.connect()
             await client.send(request_)
             await until(lambda: rig.pools[Side.LEGACY].connections)
@@ -340,7 +340,7 @@ async def test_while_a_connection_is_opened_an_upload_waits_instead_of_piling_up
     with socket.socket() as full:
         fill = fill_up(full)
         async with running(LEGACY_ONLY) as rig:
-            rig.pools[Side.LEGACY].address = full.getsockname()
+            point(rig.pools[Side.LEGACY], full.getsockname())
             client = await rig.connect()
             block = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
             sending = asyncio.ensure_future(client.send(chunks(block * 1000)))
@@ -376,11 +376,11 @@ async def test_a_long_body_of_which_nothing_was_sent_is_sent_all_the_same(framin
         async with running(FIND) as rig:
             rig.legacy.script = echo
             pool = rig.pools[first]
-            address, pool.address = pool.address, full.getsockname()
+            address = point(pool, full.getsockname())
             client = await rig.connect()
             sending = asyncio.ensure_future(client.send(request))
             await until(lambda: any(each.paused for each in rig.listener.clients))
-            pool.address = address
+            point(pool, address)
             rig.pass_s(1.3)
             answer = await client.answer()
             await sending
@@ -401,8 +401,8 @@ async def test_a_side_that_takes_nothing_stops_the_upload_and_costs_no_memory():
         client = await rig.connect()
         block = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
         sending = asyncio.ensure_future(client.send(chunks(block * 4000)))
-        await until(lambda: any(line.blocked for line in rig.pools[Side.LEGACY]._all))
-        (line,) = rig.pools[Side.LEGACY]._all
+        await until(lambda: any(line.blocked for line in rig.pools[Side.LEGACY].instances[0].lines))
+        (line,) = rig.pools[Side.LEGACY].instances[0].lines
         await until(lambda: all(each.paused for each in rig.listener.clients))
         assert line.transport.get_write_buffer_size() < 1 << 20
         rig.pass_s(16)

@@ -83,7 +83,7 @@ async def test_100_a_reader_that_takes_nothing_frees_the_side_in_the_end():
         rig.legacy.script = endless
         _, writer = await open_connection(rig.port, limit=1024)
         writer.write(get())
-        await until(lambda: any(line.paused for line in rig.pools[Side.LEGACY]._all))
+        await until(lambda: any(line.paused for line in rig.pools[Side.LEGACY].instances[0].lines))
         (client,) = rig.listener.clients
         assert client.transport.get_write_buffer_size() < 1 << 20
         for _ in range(3):  # the kernel may still take a little
@@ -97,7 +97,7 @@ async def test_100_what_such_a_reader_did_not_take_is_not_left_to_the_kernel_for
         rig.legacy.script = answering(ok(b"x" * 20_000_000))
         reader, writer = await open_connection(rig.port, limit=1024)
         writer.write(get())
-        await until(lambda: any(line.paused for line in rig.pools[Side.LEGACY]._all))
+        await until(lambda: any(line.paused for line in rig.pools[Side.LEGACY].instances[0].lines))
         for _ in range(3):
             rig.pass_s(61)
         await until(lambda: not rig.listener.clients)
@@ -175,7 +175,7 @@ async def test_112_a_1_0_client_that_reads_too_slowly_sees_a_reset_and_no_end_of
         rig.legacy.script = endless
         reader, writer = await open_connection(rig.port, limit=1024)
         writer.write(b"GET /api/users/1 HTTP/1.0\r\n\r\n")
-        await until(lambda: any(line.paused for line in rig.pools[Side.LEGACY]._all))
+        await until(lambda: any(line.paused for line in rig.pools[Side.LEGACY].instances[0].lines))
         if by == "drain":
             await rig.listener.drain(0)
         else:

@@ -6,21 +6,23 @@ import asyncio
 import errno
 import os
 import socket
+from typing import Any
 
 from proxy.core.errors import OUT_OF_DESCRIPTORS, POOL_FULL, Failure, Sent
 from proxy.core.limits import PoolLimits, WireLimits
+from proxy.wire.instances import Place
 from proxy.wire.pool import IDLE_S, JUST_USED_S, Pool, Waits, is_short
 from proxy.wire.wheel import Wheel
 from tests.peers import Exchange, ok
 from tests.rig import Clock
 from tests.scarcity import no_descriptors
 from tests.waiting import until
-from tests.wire.told import GET, WAITS, Bench, Told, bench
+from tests.wire.told import ELSEWHERE, GET, WAITS, Bench, Told, bench
 
 QUEUING = Waits(connect_s=1, head_s=15, idle_s=60, queue_s=2)
 
 
-async def ask(pool: Bench, **how: bool) -> Told:
+async def ask(pool: Bench, **how: Any) -> Told:
     told = Told()
     pool.send(told, **how)
     await until(lambda: told.over)
@@ -49,17 +51,17 @@ async def test_the_most_recently_used_connection_is_taken_first():
         await until(lambda: len(pool.side.seen) == 2)
         release.set()
         await until(lambda: first.over and second.over)
-        last = pool.pool._idle[-1]
+        last = pool.idle[-1]
         await ask(pool)
 
-        assert pool.pool._idle[-1] is last
+        assert pool.idle[-1] is last
         assert pool.side.connections == 2
 
 
 async def test_fresh_takes_no_idle_connection():
     async with bench() as pool:
         await ask(pool)
-        await ask(pool, fresh=True)
+        await ask(pool, after=ELSEWHERE)
 
         assert pool.side.connections == 2
 
@@ -117,7 +119,7 @@ async def test_idle_connections_make_room_for_a_message_that_may_not_use_them():
         pool.pass_s(JUST_USED_S + 0.2)
 
         assert (await ask(pool, careful=True)).complete
-        assert (await ask(pool, fresh=True)).complete
+        assert (await ask(pool, after=ELSEWHERE)).complete
         assert (pool.side.connections, pool.pool.connections) == (3, 1)
 
 
@@ -149,7 +151,7 @@ async def test_stray_bytes_on_an_idle_connection_are_never_anybody_s_answer():
     async with bench() as pool:
         for heard in (False, True):
             await ask(pool)
-            line = pool.pool._idle[-1]
+            line = pool.idle[-1]
             os.write(pool.side.seen[-1].writer.get_extra_info("socket").fileno(), lie)
             if heard:
                 await until(lambda line=line: line.transport.is_closing())
@@ -178,7 +180,7 @@ async def test_refused_and_unresolved_are_connect_failures():
 
     for name in ("no.such.name.invalid", "x" * 64 + ".invalid"):
         unresolved = Told()
-        Pool("modern", (name, 1), Wheel(Clock()), WireLimits(), PoolLimits(1)).send(GET, unresolved, WAITS)
+        Pool("modern", [Place(name, 1)], Wheel(Clock()), WireLimits(), PoolLimits(1)).send(GET, unresolved, WAITS)
         await until(lambda told=unresolved: told.over)
         assert unresolved.error is not None and unresolved.error.failure is Failure.CONNECT
 
@@ -193,7 +195,7 @@ async def test_a_side_that_does_not_accept_in_time_is_a_connect_failure():
         sock.connect_ex(full.getsockname())
     clock = Clock()
     wheel = Wheel(clock)
-    pool = Pool("modern", full.getsockname(), wheel, WireLimits(), PoolLimits(16))
+    pool = Pool("modern", [Place(*full.getsockname())], wheel, WireLimits(), PoolLimits(16))
     told = Told()
     pool.send(GET, told, Waits(connect_s=1, head_s=15, idle_s=60))
     clock.now += 1.3
@@ -210,7 +212,7 @@ async def test_a_side_that_closes_at_once_leaves_no_connection_on_the_books():
         writer.transport.abort()
 
     server = await asyncio.start_server(hurry, "127.0.0.1", 0)
-    pool = Pool("modern", server.sockets[0].getsockname(), Wheel(Clock()), WireLimits(), PoolLimits(16))
+    pool = Pool("modern", [Place(*server.sockets[0].getsockname())], Wheel(Clock()), WireLimits(), PoolLimits(16))
     for _ in range(20):
         told = Told()
         pool.send(GET, told, WAITS)
@@ -274,7 +276,7 @@ async def test_closing_a_pool_closes_all_it_has():
         await ask(pool)
         busy, opening = Told(), Told()
         pool.send(busy)
-        pool.send(opening, fresh=True)
+        pool.send(opening, after=ELSEWHERE)
         await pool.pool.close()
         await until(lambda: pool.pool.connections == 0 and pool.side.open_now == 0)
 
@@ -298,7 +300,7 @@ def get(target: bytes) -> bytes:
     return b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % target
 
 
-async def crowd(pool: Bench, names: bytes, **how: bool) -> list[Told]:
+async def crowd(pool: Bench, names: bytes, **how: Any) -> list[Told]:
     """Send one message of each name; the first is on its way when this returns."""
     crowded = [Told() for _ in names]
     for told, name in zip(crowded, names, strict=True):
@@ -396,7 +398,7 @@ async def test_a_connection_that_ends_makes_room_for_one_who_waits():
 async def test_a_message_that_may_use_no_idle_connection_gets_its_own_when_its_turn_comes():
     busy = Busy()
     async with bench(busy, connections=1) as pool:
-        first, second = await crowd(pool, b"ab", fresh=True)
+        first, second = await crowd(pool, b"ab", after=ELSEWHERE)
         busy.free.release()
         busy.free.release()
         await until(lambda: first.over and second.over)
@@ -409,7 +411,7 @@ async def test_a_side_that_refuses_is_told_to_all_who_wait():
     unused = socket.create_server(("127.0.0.1", 0))
     address = unused.getsockname()
     unused.close()
-    pool = Pool("modern", address, Wheel(Clock()), WireLimits(), PoolLimits(1))
+    pool = Pool("modern", [Place(*address)], Wheel(Clock()), WireLimits(), PoolLimits(1))
     crowded = [Told() for _ in range(5)]
     for told in crowded:
         pool.send(GET, told, QUEUING)

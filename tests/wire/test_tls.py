@@ -11,6 +11,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from proxy.core.errors import Failure, Sent
 from proxy.core.limits import PoolLimits
 from proxy.wire.certificates import DialingFiles, ServingFiles
 from proxy.wire.client import LAST_CALL_S
+from proxy.wire.instances import Place
 from proxy.wire.pool import Pool
 from proxy.wire.tls import Secured, TlsFault, Trust, dialled
 from tests import pki
@@ -315,7 +317,8 @@ async def secured(
         await pool.side.stop()
         pool.side.tls = context or serving()
         await pool.side.start()
-        pool.pool.tls = trust or pki.trust()
+        (instance,) = pool.pool.instances
+        instance.place = replace(instance.place, port=pool.side.port, tls=trust or pki.trust())
         yield pool
 
 
@@ -449,8 +452,8 @@ async def played(
     play: Callable[[Manual], Awaitable[None]], context: ssl.SSLContext | None = None
 ) -> AsyncIterator[Bench]:
     async with playing(play, context) as port, bench() as pool:
-        pool.pool = Pool("modern", ("127.0.0.1", port), pool.wheel, pool.pool.limits, PoolLimits(16))
-        pool.pool.tls = pki.trust()
+        place = Place("127.0.0.1", port, pki.trust())
+        pool.pool = Pool("modern", [place], pool.wheel, pool.pool.limits, PoolLimits(16))
         yield pool
         await pool.pool.close()
 
@@ -701,7 +704,7 @@ async def test_what_was_whole_stays_whole_when_the_socket_breaks_behind_it():
 async def test_a_pool_gives_a_talking_connection_up_before_it_is_used():
     async with secured() as pool:
         await ask(pool)
-        (line,) = pool.pool._idle
+        (line,) = pool.idle
         pool.side.seen[0].writer.write(ok(b"for nobody"))
         watch = select.poll()
         watch.register(line.transport.get_extra_info("socket").fileno(), select.POLLIN)

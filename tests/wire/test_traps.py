@@ -109,7 +109,7 @@ async def test_there_is_no_pause_to_miss_when_much_comes_at_once():
         rig.legacy.script = answering(ok(body))
         reader, writer = await open_connection(rig.port, limit=1024)
         writer.write(get())
-        await until(lambda: any(line.paused for line in rig.pools[Side.LEGACY]._all))
+        await until(lambda: any(line.paused for line in rig.pools[Side.LEGACY].instances[0].lines))
         (client,) = rig.listener.clients
         assert client.transport.get_write_buffer_size() < 1 << 20
         await reader.readuntil(b"\r\n\r\n")

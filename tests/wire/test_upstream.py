@@ -594,7 +594,7 @@ async def test_an_answer_that_was_read_but_not_decoded_waits_for_its_client():
         told = Told()
         pool.send(told)
         await until(lambda: told.body, every_s=0)
-        (line,) = pool.pool._all
+        (line,) = pool.pool.instances[0].lines
         line.pause()
         body = told.body
         for _ in range(5):
@@ -612,7 +612,7 @@ async def test_an_answer_let_go_between_two_parts_of_it_costs_its_connection():
         told = Told()
         pool.send(told)
         await until(lambda: told.body, every_s=0)
-        (line,) = pool.pool._all
+        (line,) = pool.pool.instances[0].lines
         assert line.is_behind()
         line.cancel()
         body = told.body

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from proxy.core.errors import UpstreamError
 from proxy.core.limits import PoolLimits, WireLimits
 from proxy.core.messages import AnswerHead
+from proxy.wire.instances import Place
 from proxy.wire.pool import Pool, Waits
-from proxy.wire.upstream import Line
+from proxy.wire.upstream import Line, Upstream
 from proxy.wire.wheel import Wheel
 from tests import pki
 from tests.peers import Script, Side
 from tests.rig import Clock
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+ELSEWHERE = cast(Line, SimpleNamespace(instance=None))  # a line on which a message failed, of no instance that is known
 WAITS = Waits(connect_s=1, head_s=15, idle_s=60)
 
 
@@ -98,6 +101,10 @@ class Bench:
         self.clock.now += seconds
         self.wheel.turn()
 
+    @property
+    def idle(self) -> list[Upstream]:
+        return self.pool.instances[0].idle
+
     def send(self, told: Told, message: bytes = GET, waits: Waits = WAITS, **how: Any) -> Line:
         return self.pool.send(message, told, waits, **how)
 
@@ -110,8 +117,8 @@ async def bench(
     await side.start()
     clock = Clock()
     wheel = Wheel(clock)
-    pool = Pool("modern", ("127.0.0.1", side.port), wheel, limits or WireLimits(), PoolLimits(connections, pending))
-    pool.tls = pki.trust() if pki.switch.on else None
+    place = Place("127.0.0.1", side.port, pki.trust() if pki.switch.on else None)
+    pool = Pool("modern", [place], wheel, limits or WireLimits(), PoolLimits(connections, pending))
     try:
         yield Bench(side, pool, wheel, clock)
     finally:
