@@ -53,11 +53,18 @@ class Rig:
     listener: Listener
     wheel: Wheel
     clock: Clock
-    legacy: Peer
-    modern: Peer
+    peers: dict[Side, list[Peer]]
     pools: dict[Side, Pool]
     port: int = 0
     trips: list[Trip] = field(default_factory=list)
+
+    @property
+    def legacy(self) -> Peer:
+        return self.peers[Side.LEGACY][0]
+
+    @property
+    def modern(self) -> Peer:
+        return self.peers[Side.MODERN][0]
 
     def rules(self, *components: Mapping[str, Any], version: int = 1, **defaults: Any) -> None:
         """Put other rules in force."""
@@ -111,27 +118,29 @@ async def running(
     timeouts: Timeouts | None = None,
     connections: int = 1024,
     pending: int = 1024,
+    instances: int = 1,
     send_buffer_bytes: int = 0,
     **defaults: Any,
 ) -> AsyncIterator[Rig]:
     """
-    Run a gateway with `components` (default: USERS at 100 %) between two sides.
+    Run a gateway with `components` (default: USERS at 100 %) between two sides of so many `instances` each.
 
     `send_buffer_bytes` is what the kernel may hold of answers to one client; 0 leaves it to the kernel.
     """
-    legacy, modern = Peer(), Peer()
-    await legacy.start()
-    await modern.start()
+    peers = {side: [Peer() for _ in range(instances)] for side in Side}
+    for peer in (*peers[Side.LEGACY], *peers[Side.MODERN]):
+        await peer.start()
     clock = Clock()
     wheel = Wheel(clock)
     limits = limits or WireLimits()
     trust = pki.trust() if pki.switch.on else None
+    own_limits = PoolLimits(connections, pending)
     pools = {
-        side: Pool(side.value, [Place("127.0.0.1", peer.port, trust)], wheel, limits, PoolLimits(connections, pending))
-        for side, peer in ((Side.LEGACY, legacy), (Side.MODERN, modern))
+        side: Pool(side.value, [Place("127.0.0.1", peer.port, trust) for peer in found], wheel, limits, own_limits)
+        for side, found in peers.items()
     }
     sides = {
-        side: SideManner((str(pool.instances[0].place).encode(),), scheme=pki.switch.scheme)
+        side: SideManner(tuple(str(each.place).encode() for each in pool.instances), scheme=pki.switch.scheme)
         for side, pool in pools.items()
     }
     timeouts = timeouts or Timeouts()
@@ -141,7 +150,7 @@ async def running(
     gateway.follow(table, {}, store_lost=False)
     tls = pki.own_context if pki.switch.on else None
     listener = Listener(gateway, wheel, limits, deadlines or ClientDeadlines(), tls)
-    rig = Rig(gateway, listener, wheel, clock, legacy, modern, pools, trips=trips)
+    rig = Rig(gateway, listener, wheel, clock, peers, pools, trips=trips)
     sock = bound("127.0.0.1", 0)
     if send_buffer_bytes:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
@@ -152,5 +161,5 @@ async def running(
         await listener.drain(0)
         for pool in pools.values():
             await pool.close()
-        await legacy.stop()
-        await modern.stop()
+        for peer in (*peers[Side.LEGACY], *peers[Side.MODERN]):
+            await peer.stop()

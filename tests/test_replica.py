@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 
 import orjson
 import pytest
@@ -12,6 +13,8 @@ from proxy.config import load_settings
 from proxy.core.breaker import Cause, State
 from proxy.core.emergency import read_emergency
 from proxy.core.errors import Position, Problem
+from proxy.core.limits import PoolLimits, WireLimits
+from proxy.core.plan import CALM
 from proxy.core.problems import Alarm
 from proxy.core.rules import Component, RuleSet, Side
 from proxy.core.table import compile_table
@@ -26,6 +29,9 @@ from proxy.store.holding import Holding, Source
 from proxy.store.holding import State as StoreState
 from proxy.store.link import Link
 from proxy.store.rules import RuleStore
+from proxy.wire.instances import Place
+from proxy.wire.pool import Pool
+from proxy.wire.wheel import Wheel
 from proxy.workers.files import FileFollower, FilesState, FrozenFile
 from tests.rig import USERS, table_of
 from tests.store.logs import Lines
@@ -183,3 +189,28 @@ async def test_what_a_replica_says_of_itself_stays_short_whatever_the_store_hold
 
     assert len(replica.troubles()) == 51 and sum(map(len, replica.troubles())) < 52_000
     assert len(orjson.dumps(asdict(replica.heartbeat()))) < 200_000
+
+
+async def test_an_instance_that_is_left_out_is_told_and_a_side_without_any_is_down_for_the_plans(tmp_path):
+    replica = replica_of(tmp_path)
+    replica.gateway.follow(table_of(USERS), {}, store_lost=False)
+    places = [Place("10.0.0.1", 80), Place("10.0.0.2", 80)]
+    tell = partial(replica.instance_changed, Side.MODERN)
+    pool = Pool("modern", places, Wheel(), WireLimits(), PoolLimits(), tell=tell)
+    replica.gateway.pools = {Side.MODERN: pool}
+    first, second = pool.instances
+
+    pool.check(first, False, "it answers 503")
+    assert replica.troubles() == ("modern: 10.0.0.1:80: its health check fails: it answers 503",)
+    assert replica.instances == {(Side.MODERN, "10.0.0.1:80"): (False, 0), (Side.MODERN, "10.0.0.2:80"): (True, 0)}
+    assert (replica.situations[0].down, replica.heartbeat().facts["down"]) == (frozenset(), [])
+
+    pool.check(second, False, "it answers 503")
+    assert replica.troubles()[0] == "modern: no instance is healthy"
+    assert (replica.situations[0].down, replica.heartbeat().facts["down"]) == ({Side.MODERN}, ["modern"])
+
+    for _ in range(2):
+        pool.check(second, True, "it answers 200")
+    assert replica.situations[0] is CALM
+    assert dict(replica.turns.items()) == {("modern", "unhealthy"): 2, ("modern", "healthy"): 1}
+    assert replica.events.waiting == 5  # three about instances, two about the side

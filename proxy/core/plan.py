@@ -51,10 +51,10 @@ class Situation:
 
     emergency: Side | None = None
     open_breakers: frozenset[Side] = _NONE
-    down: frozenset[Side] = _NONE  # sides without a healthy instance
     store_lost: bool = False  # a cold start from files alone: nobody knows what is published, nor what is marked
     dirty: bool = False  # the entity in question has a mark
     pinned_session: bool = False  # the session wrote lately: its lists stay on the primary
+    down: frozenset[Side] = _NONE  # sides without a healthy instance
 
     @property
     def avoided(self) -> frozenset[Side]:

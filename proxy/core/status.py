@@ -201,7 +201,9 @@ def _blocked(name: str, ahead: Outlook, meant: Interpretation, replicas: Sequenc
     if name in meant.sides:
         blocked.append(f"an emergency sends all reads to {meant.sides[name]}")
     modern = open_breakers(name, replicas).get(Side.MODERN)
-    return blocked + ([f"the breaker of modern is open in {', '.join(modern)}"] if modern else [])
+    blocked += [f"the breaker of modern is open in {', '.join(modern)}"] if modern else []
+    down = [str(replica.get("id")) for replica in replicas if Side.MODERN in _names(replica, "down")]
+    return blocked + ([f"modern has no healthy instance for {', '.join(down)}"] if down else [])
 
 
 def _values(rules: RuleSet, component: Component, now: float) -> dict[str, dict[str, Any]]:

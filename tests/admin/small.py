@@ -72,6 +72,7 @@ class SmallHouse:
         self.connections = 3
         self.instances = {(Side.LEGACY, "a:1"): (True, 2), (Side.MODERN, "b:2"): (False, 0)}
         self.turns: Counters[tuple[str, str]] = Counters(("other", "other"))
+        self.turns.add(("modern", "ejected"))
         self.pending_requests = {Side.LEGACY: 0, Side.MODERN: 4}
         self.draining = False
 

@@ -19,7 +19,7 @@ from tests.store.servers import free_port
 
 class Healthy(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/healthz" else 404)
+        self.send_response({"/healthz": 200, "/moved": 302}.get(self.path, 404))
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -94,6 +94,30 @@ def test_a_side_that_does_not_answer_ends_with_5(place, sides):
 
     assert state == "failure"
     assert "/healthz" in says
+
+
+def test_an_instance_that_does_not_answer_is_a_warning_as_long_as_another_does(place, sides):
+    gone = f"http://127.0.0.1:{free_port()}"
+    place.configure(sides=sides | {"modern": {"urls": [gone, sides["modern"]["url"]]}})
+
+    modern = {what: state for what, (state, _) in found(place).items() if what.startswith("side modern")}
+    assert modern == {
+        f"side modern {gone[7:]}": "warning",
+        f"side modern {sides['modern']['url'][7:]}": "ok",
+    }
+
+    place.configure(sides=sides | {"modern": {"urls": [gone, f"http://127.0.0.1:{free_port()}"]}})
+    assert [state for what, (state, _) in found(place, 5).items() if what.startswith("side modern")] == ["failure"] * 2
+
+
+def test_a_side_whose_checks_would_fail_is_a_warning(place, sides):
+    """A redirect is an answer of somebody; a health check takes none."""
+    modern = {**sides["modern"], "health": "/moved"}
+    place.configure(sides=sides | {"modern": modern})
+    assert found(place)["side modern"][0] == "ok"
+
+    place.configure(sides=sides | {"modern": {**modern, "health_check": {"interval_s": 1}}})
+    assert found(place)["side modern"][0] == "warning"
 
 
 def test_a_side_that_says_it_is_not_well_is_a_warning(place, sides):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from proxy.core.rules import Side
 from proxy.core.status import RefusedFile, drift_facts, heartbeat_facts
 from tests.cli.place import USERS
 
@@ -84,6 +85,20 @@ def test_explain_knows_of_breakers_that_are_open_everywhere_and_tells_of_others(
     said = place.say(*asked)
     assert (said.data["side"], said.data["reason"]) == ("modern", "weight")
     assert "the breaker of modern is open in a, not in every replica" in said.err
+
+
+def test_explain_knows_of_a_side_that_is_down_everywhere(place):
+    place.say("weight", "users", "100")
+    down = heartbeat_facts(connected=True, down=[Side.MODERN])
+    place.beat("a", facts=down)
+    asked = ("explain", "GET", "/api/users/42", "-o", "json")
+
+    said = place.say(*asked)
+    assert (said.data["side"], said.data["reason"]) == ("legacy", "breaker")
+    assert "modern has no healthy instance" in said.data["steps"][2]["text"]
+
+    place.beat("b", facts=heartbeat_facts(connected=True))
+    assert place.say(*asked).data["side"] == "modern"
 
 
 def test_status_as_yaml(place):

@@ -71,6 +71,19 @@ CASES = {
         "modern: bucket 4488 of 10000 < 5000, as the weight is 50 %; placed by header:x-user-id in the cohort users",
         "moved to legacy: the breaker of modern is open; nobody stands in",
     ),
+    "down": (
+        TABLE, READ, Situation(down=frozenset((M,))), None,
+        "legacy and modern: users is in canary",
+        "modern: bucket 4488 of 10000 < 5000, as the weight is 50 %; placed by header:x-user-id in the cohort users",
+        "moved to legacy: modern has no healthy instance; nobody stands in",
+    ),
+    "down, and forced": (
+        TABLE, READ, Situation(down=frozenset((M,))), M,
+        "legacy and modern: users is in canary",
+        "modern: forced by X-Banyan-Force",
+        "modern has no healthy instance, but the choice stands: a forced read is never moved; "
+        "legacy stands in if it fails",
+    ),
     "both breakers": (
         TABLE, READ, Situation(None, frozenset((L, M))), None,
         "legacy and modern: users is in canary",

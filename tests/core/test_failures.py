@@ -43,6 +43,25 @@ def test_the_table(error, is_read, fallback, tried_again, following):
     assert after_failure(error, committed=False, **{**asked, "replayable": False}) is Next.GIVE_UP
 
 
+@pytest.mark.parametrize(
+    ("error", "is_read", "tried_again", "following"),
+    [
+        (REFUSED, True, False, Next.AGAIN),
+        (REFUSED, True, True, Next.OTHER),
+        (REFUSED, False, False, Next.AGAIN),
+        (REFUSED, False, True, Next.GIVE_UP),
+        (RESET, True, False, Next.OTHER),
+        (RESET, False, False, Next.GIVE_UP),
+        (UpstreamError("m", Failure.CONNECT, Sent.NONE, "full", kind=POOL_FULL), True, False, Next.OTHER),
+        (UpstreamError("m", Failure.CONNECT, Sent.NONE, "none", kind=OUT_OF_DESCRIPTORS), True, False, Next.OTHER),
+    ],
+)
+def test_what_was_not_sent_to_one_instance_is_tried_at_another_once(error, is_read, tried_again, following):
+    asked = {"is_read": is_read, "replayable": True, "tried_again": tried_again, "fallback": is_read}
+
+    assert after_failure(error, committed=False, others=True, **asked) is following
+
+
 def everything():
     errors = [
         UpstreamError("p", failure, sent, "x", stale)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -113,14 +114,16 @@ def test_every_read_in_every_situation_is_planned_as_the_rules_say(kind, phase):
         situation = Situation(
             facts["emergency"], frozenset(facts["open"]), facts["store_lost"], facts["dirty"], facts["pinned_session"]
         )
-        found = plan(
-            tables[facts["entity"], facts["follow"], facts["to_modern"]],
-            heads[facts["pin"], facts["moved"]],
-            [CALM if situation == CALM else situation],
-            facts["forced"],
-        )
-        if decided(found) != naive_read(kind, phase, facts) or found.plan.refusal is not None:
-            wrong.append((facts, decided(found), naive_read(kind, phase, facts)))
+        is_down = replace(situation, open_breakers=frozenset(facts["open"]) - {M}, down=frozenset(facts["open"]) & {M})
+        for each in (situation, is_down):
+            found = plan(
+                tables[facts["entity"], facts["follow"], facts["to_modern"]],
+                heads[facts["pin"], facts["moved"]],
+                [CALM if each == CALM else each],
+                facts["forced"],
+            )
+            if decided(found) != naive_read(kind, phase, facts) or found.plan.refusal is not None:
+                wrong.append((facts, each, decided(found), naive_read(kind, phase, facts)))
 
     assert wrong == []
 
@@ -183,6 +186,8 @@ def test_an_ambiguous_path_goes_to_legacy_alone_or_is_refused(kind, phase, setti
 CANARY = table(component(weight=WEIGHT), component("orders", phase="shadow"))
 FOLLOWS = table(component(weight=WEIGHT, routes={"/form": {"follow": "writes"}, "/u/{id}": {"entity": "{id}"}}))
 MODERN_OPEN, WROTE = Situation(open_breakers=frozenset((M,))), Situation(pinned_session=True)
+DOWN, LEGACY_TOO = frozenset((M,)), frozenset((L,))
+MODERN_DOWN = Situation(down=DOWN)
 PINNED = table(component(weight=0, phase="canary", pin=[{"header": "x-tenant", "in": ["acme"], "side": "modern"}]))
 
 
@@ -204,6 +209,12 @@ PINNED = table(component(weight=0, phase="canary", pin=[{"header": "x-tenant", "
         (CANARY, head("GET", "/api/users", x_user_id=MOVED), WROTE, M, (L, "pinned_session", None)),
         (CANARY, head("GET", "/api/users", x_user_id=MOVED), MODERN_OPEN, None, (L, "breaker", None)),
         (CANARY, head("GET", "/api/users", x_user_id=MOVED), Situation(None, BOTH), None, (M, "weight", L)),
+        (CANARY, head("GET", "/api/users", x_user_id=MOVED), MODERN_DOWN, None, (L, "breaker", None)),
+        (CANARY, head("GET", "/api/users", x_user_id=STAYS), MODERN_DOWN, None, (L, "weight", None)),
+        (CANARY, head("GET", "/api/users", x_user_id=STAYS), MODERN_DOWN, M, (M, "forced", L)),
+        (CANARY, head("GET", "/api/users", x_user_id=MOVED), Situation(None, DOWN, down=LEGACY_TOO), None,
+         (M, "weight", L)),
+        (CANARY, head("PATCH", "/api/users/1"), Situation(down=LEGACY_TOO), None, (L, "write_primary", None)),
         (CANARY, head("GET", "/api/users", x_user_id=MOVED), Situation(store_lost=True), M, (L, "store_lost", None)),
         (CANARY, head("GET", "/api/users/../users", x_user_id=MOVED), CALM, None, (L, "ambiguous", None)),
         (CANARY, head("GET", "/other/../x"), CALM, None, (L, "ambiguous", None)),

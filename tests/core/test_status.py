@@ -13,6 +13,7 @@ from proxy.core.status import (
     Facts,
     RefusedFile,
     ago,
+    down_everywhere,
     drift_facts,
     heartbeat_facts,
     open_breakers,
@@ -238,6 +239,12 @@ def test_the_next_step_and_what_blocks_it():
         ({"emergencies": {"users": read_emergency("legacy")}}, ["an emergency sends all reads to legacy"]),
         ({"replicas": [replica(breakers=("users/modern",))]}, ["the breaker of modern is open in a"]),
         ({"replicas": [replica(breakers=("users/legacy",))]}, []),
+        (
+            {"replicas": [replica(facts=heartbeat_facts(connected=True, down=[Side.MODERN]))]},
+            ["modern has no healthy instance for a"],
+        ),
+        ({"replicas": [replica(facts=heartbeat_facts(connected=True, down=[Side.LEGACY]))]}, []),
+        ({"replicas": [replica(facts={"connected": True, "down": "modern"})]}, []),
         ({"replicas": [replica(breakers=("billing/modern",))]}, []),
     ],
 )
@@ -259,6 +266,15 @@ def test_which_replicas_have_a_breaker_open_is_told_by_side():
     replicas = [replica("a", breakers=("users/modern", "users/sideways")), replica("b", breakers=("users/modern",))]
 
     assert open_breakers("users", replicas) == {Side.MODERN: ("a", "b")}
+
+
+def test_a_side_is_down_everywhere_only_if_every_replica_says_so():
+    modern = replica("a", facts=heartbeat_facts(connected=True, down=[Side.MODERN]))
+    both = replica("b", facts=heartbeat_facts(connected=True, down=Side))
+
+    assert down_everywhere([modern, both]) == {Side.MODERN}
+    assert down_everywhere([modern, replica("c")]) == frozenset()
+    assert down_everywhere([]) == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,17 @@ def test_an_open_breaker_is_in_its_own_component_s_situation_only_and_told_once(
     assert trips == [Trip("users", Side.MODERN, State.OPEN, Cause.CONSECUTIVE)]
 
 
+def test_a_side_that_is_down_is_in_all_situations_until_it_is_up(breakers, trips):
+    breakers.side_is(Side.MODERN, down=True)
+    assert [each.down for each in breakers.situations] == [{Side.MODERN}] * 2
+    breakers.follow(table(USERS, NEWS), {}, store_lost=False)
+    assert [each.down for each in breakers.situations] == [{Side.MODERN}] * 2
+
+    breakers.side_is(Side.MODERN, down=False)
+    assert all(each is CALM for each in breakers.situations)
+    assert trips == []
+
+
 def test_time_half_opens_it_and_good_answers_close_it(breakers, trips):
     fail(breakers, 3)
     breakers.tick(104.9)

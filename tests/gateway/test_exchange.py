@@ -665,3 +665,52 @@ async def test_a_request_whose_time_ends_while_it_waits_is_never_sent_and_no_sid
         breaker = rig.gateway.breakers.of("users", Side.LEGACY)
         assert breaker is not None and breaker.shares(perf_counter())[:2] == (1, 0.0)
         assert len(rig.legacy.seen) == 1
+
+
+async def test_what_one_instance_refuses_another_one_gets_be_it_read_or_write():
+    async with running({**USERS, "weight": 0.0}, instances=2) as rig:
+        first, second = rig.peers[Side.LEGACY]
+        await first.stop()
+        for request in (POST, GET) * 4:  # fewer failures in a row than it takes to leave it out
+            answer = await asked(rig.port, request)
+            assert (answer.status, answer.body) == (200, b"ok")
+
+        assert len(second.seen) == 8
+        assert [each.body for each in second.seen[::2]] == [b"hello"] * 4
+
+
+async def test_a_read_that_two_instances_refuse_falls_back_and_a_write_ends_with_502():
+    async with running(instances=2) as rig:
+        for peer in (*rig.peers[Side.MODERN], rig.peers[Side.LEGACY][1]):
+            await peer.stop()
+        answer = await asked(rig.port, GET)
+        assert (answer.status, answer.value(b"x-banyan-side")) == (200, b"legacy")
+        await rig.legacy.stop()
+        assert (await asked(rig.port, POST)).status == 502
+
+
+async def test_a_write_that_reached_an_instance_is_never_sent_to_another():
+    async def cut(exchange: Exchange) -> None:
+        await exchange.read_body()
+        exchange.cut()
+
+    async with running(instances=3) as rig:
+        for peer in rig.peers[Side.LEGACY]:
+            peer.script = cut
+        answers = [await asked(rig.port, POST) for _ in range(6)]
+
+        assert [answer.status for answer in answers] == [502] * 6
+        assert sum(len(peer.seen) for peer in rig.peers[Side.LEGACY]) == 6
+
+
+async def test_a_location_of_any_instance_is_the_client_s():
+    async with running(instances=2) as rig:
+        for peer in rig.peers[Side.LEGACY]:
+            peer.script = answering(
+                b"HTTP/1.1 302 X\r\nLocation: http://127.0.0.1:%d/x\r\nContent-Length: 0\r\n\r\n"
+                % rig.peers[Side.MODERN][1].port
+            )
+        answer = await asked(rig.port, POST)
+        if pki.switch.on:  # another scheme is another origin
+            return
+        assert answer.value(b"location") == b"http://shop.test/x"
