@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tests.faults.pace import moment, pause
+from tests.scarcity import fill_up
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets the connection
 BACKLOG = 1024  # with fewer, a crowd that comes at once would have to knock again after a second
@@ -76,9 +77,11 @@ class FaultProxy:
         self._links: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._hole: list[socket.socket] = []
 
     async def start(self) -> int:
         """Listen, on the port of before if there was one, and return it."""
+        self._close_hole()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=BACKLOG)
         self.port = self._server.sockets[0].getsockname()[1]
         return self.port
@@ -88,6 +91,13 @@ class FaultProxy:
         if self._server is not None:
             self._server.close()
             self._server = None
+
+    def swallow(self) -> None:
+        """Answer nothing any more, not even to who wants to connect, as if packets were lost; until `start`."""
+        self.stop_accepting()
+        self.poison(up=Toxics(hang=True), down=Toxics(hang=True))
+        full = socket.socket()
+        self._hole = [full, *fill_up(full, self.port)]
 
     def poison(self, up: Toxics = HEALTHY, down: Toxics = HEALTHY) -> None:
         """Put toxics in force, in place of all others."""
@@ -107,10 +117,16 @@ class FaultProxy:
     async def close(self) -> None:
         """End everything."""
         self.stop_accepting()
+        self._close_hole()
         self.reset_all()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _close_hole(self) -> None:
+        for sock in self._hole:
+            sock.close()
+        self._hole = []
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -15,11 +15,13 @@ from tests.faults.play import Fault, Play, Scene
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(name: str, title: str, *, proxied: bool = False, **settings: Any) -> Callable[[Scene], Scene]:
-    """Enter a scene into FAULTS."""
+def fault(
+    name: str, title: str, *, proxied: bool = False, instances: int = 1, **settings: Any
+) -> Callable[[Scene], Scene]:
+    """Enter a scene into FAULTS; `instances` is how many modern has."""
 
     def enter(scene: Scene) -> Scene:
-        FAULTS[name] = Fault(name, title, scene, proxied, settings)
+        FAULTS[name] = Fault(name, title, scene, proxied, instances, settings)
         return scene
 
     return enter

@@ -76,6 +76,7 @@ class Fault:
     title: str
     scene: Scene
     proxied: bool = False
+    instances: int = 1  # of modern
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -209,7 +210,7 @@ async def _watching(play: Play) -> AsyncIterator[None]:
 async def play(fault: Fault, tempo: Tempo) -> Result:
     """Play one fault on a stage of its own."""
     settings = {**fault.settings, "timeouts": {**fault.settings.get("timeouts", {}), **tempo.timeouts}}
-    async with set_up(fault.proxied, tempo.breaker, settings) as stage:
+    async with set_up(fault.proxied, fault.instances, tempo.breaker, settings) as stage:
         playing = Play(stage, Load(stage.replica.port, tempo.rate), tempo)
         before = stage.replica.rss_bytes
         async with _watching(playing):

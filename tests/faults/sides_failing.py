@@ -19,6 +19,7 @@ HEAD_WITH_FALLBACK_S, OPEN_S, PROBES = 3.0, 5.0, 3  # defaults of the gateway
 CUTS = (0, 10, 120, 250, 900, 21_000, LONG_BYTES - 1, LONG_BYTES * 3)  # bytes of answers that pass on a connection
 EARLY_CUTS = (0, 0, 10, 60, 400)  # of legacy's: a write is done, and its answer is not seen
 FLAP_S = 2.0
+FELT = 12  # requests: twice as many as eject an instance; fewer where it is left alone before, as the busiest one
 
 
 @fault("F1", "modern is killed (SIGKILL)")
@@ -147,6 +148,22 @@ async def late(play: Play) -> None:
     play.must("p99 within head_with_fallback_s and a second", p99_s <= HEAD_WITH_FALLBACK_S + 1, f"{p99_s:.2f} s")
 
 
+@fault("F7", "modern is a black hole: no packet is answered, not even a SYN", proxied=True)
+async def black_hole(play: Play) -> None:
+    proxy = play.stage.proxies["modern"]
+    await play.calm()
+    with play.fault():
+        proxy.swallow()
+        await play.last()
+        proxy.reset_all()
+        proxy.heal()
+        await proxy.start()
+    await play.recovery()
+    await play.settle()
+    nothing_lost(play)
+    all_answered(play)
+
+
 @fault("F8", "legacy is killed (SIGKILL)")
 async def legacy_killed(play: Play) -> None:
     await play.calm()
@@ -185,3 +202,59 @@ async def storm(play: Play) -> None:
     play.must("read twice once the breaker has opened: no more than its probes", len(later) <= probes, len(later))
     play.notes["read twice before the breaker opened"] = len(twice) - len(later)
     play.notes["read twice after that"] = len(later)
+
+
+async def left_out(play: Play) -> None:
+    """Hold that hardly a request came to the instance, and that modern went on with its others."""
+    felt = [each for each in play.during() if each.fallback or each.ended - each.due > HEAD_WITH_FALLBACK_S / 2]
+    play.must(f"felt by no more than {FELT} requests", len(felt) <= FELT, len(felt))
+    play.notes["read from legacy instead"] = len([each for each in play.during() if each.fallback])
+    play.notes["answered by modern meanwhile"] = len([each for each in play.during() if each.side == "modern"])
+    ejected = 'banyan_instance_changes_total{side="modern",turn="ejected"}'
+    play.notes["the instance was ejected, times"] = await play.stage.metric(ejected)
+
+
+@fault("F1I", "one of modern's three instances is killed (SIGKILL)", instances=3)
+async def instance_killed(play: Play) -> None:
+    await play.calm()
+    with play.fault():
+        await play.stage.modern.kill()
+        await play.last()
+        await play.stage.modern.start()
+    await play.recovery()
+    await play.settle()
+    nothing_lost(play, aborted=True)
+    all_answered(play)
+    aborted_only_in_flight(play)
+    await left_out(play)
+
+
+@fault("F2I", "one of modern's three instances hangs (SIGSTOP)", instances=3)
+async def instance_hangs(play: Play) -> None:
+    await play.calm()
+    with play.fault():
+        play.stage.modern.hang()
+        await play.last()
+        play.stage.modern.go_on()
+    await play.recovery()
+    await play.settle()
+    nothing_lost(play)
+    all_answered(play)
+    await left_out(play)
+
+
+@fault("F7I", "one of modern's three instances is a black hole", proxied=True, instances=3)
+async def instance_swallows(play: Play) -> None:
+    proxy = play.stage.proxies["modern"]
+    await play.calm()
+    with play.fault():
+        proxy.swallow()
+        await play.last()
+        proxy.reset_all()
+        proxy.heal()
+        await proxy.start()
+    await play.recovery()
+    await play.settle()
+    nothing_lost(play)
+    all_answered(play)
+    await left_out(play)

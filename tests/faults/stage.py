@@ -127,8 +127,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def set_up(proxied: bool, breaker: Mapping[str, Any], settings: Mapping[str, Any]) -> AsyncIterator[Stage]:
-    """Open a stage; `proxied` puts a fault proxy before each side, `settings` differ from the gateway's defaults."""
+async def set_up(
+    proxied: bool, instances: int, breaker: Mapping[str, Any], settings: Mapping[str, Any]
+) -> AsyncIterator[Stage]:
+    """
+    Open a stage; `settings` differ from the gateway's defaults.
+
+    `proxied` puts a fault proxy before each side. Of several `instances` of modern the first one is `Stage.modern`, and
+    the one behind the proxy; all of them write into the same log.
+    """
     async with AsyncExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="bnf", dir="/tmp"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -145,6 +152,10 @@ async def set_up(proxied: bool, breaker: Mapping[str, Any], settings: Mapping[st
                 proxies[name] = FaultProxy(side.port, seed=1)
                 await proxies[name].start()
                 stack.push_async_callback(proxies[name].close)
+        others = [SideProcess("modern", folder) for _ in range(1, instances)]
+        for side in others:
+            stack.push_async_callback(side.kill)
+            await side.start()
         ports = {name: (proxies or sides)[name].port for name in sides}
         listen = {"listen": f"127.0.0.1:{free_port()}"}
         of_sides = settings.get("sides", {})
@@ -152,6 +163,10 @@ async def set_up(proxied: bool, breaker: Mapping[str, Any], settings: Mapping[st
         replica = Replica(store.url, ports["legacy"], ports["modern"], **listen, **general)
         for name, more in of_sides.items():
             replica.settings["sides"][name].update(more)
+        if others:
+            first = replica.settings["sides"]["modern"].pop("url")
+            urls = [first, *(f"http://127.0.0.1:{side.port}" for side in others)]
+            replica.settings["sides"]["modern"]["urls"] = urls
         replica.rules({**USERS, "breaker": dict(breaker)} if breaker else USERS)
         stack.push_async_callback(replica.close)
         await replica.start()

@@ -263,3 +263,27 @@ async def test_no_target_is_a_reset():
     with pytest.raises(ConnectionResetError):
         await reader.read()
     await proxy.close()
+
+
+async def test_a_black_hole_takes_nothing_and_nobody_until_it_is_up_again():
+    async with proxied(echoes=True) as (proxy, peer):
+        reader, writer = await connect(proxy)
+        writer.write(b"a")
+        assert await reader.readexactly(1) == b"a"
+
+        proxy.swallow()
+        writer.write(b"b")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await reader.readexactly(1)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await connect(proxy)
+        assert bytes(peer.got) == b"a"
+
+        proxy.reset_all()
+        proxy.heal()
+        await proxy.start()
+        reader, writer = await connect(proxy)
+        writer.write(b"c")
+        assert await reader.readexactly(1) == b"c"

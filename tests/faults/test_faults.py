@@ -12,7 +12,7 @@ from tests.faults.__main__ import FAULTS, arguments, chosen
 from tests.faults.play import Result, Tempo, play
 
 QUICK = Tempo(calm_s=0.5, fault_s=2.0, rate=100, breaker={"open_s": 1}, timeouts={"head_with_fallback_s": 0.5})
-ALWAYS = ("F1", "F2", "F5", "F15", "F20W", "F21")
+ALWAYS = ("F1", "F1I", "F2", "F5", "F7I", "F15", "F20W", "F21")
 
 
 async def played(name: str) -> Result:
@@ -30,7 +30,7 @@ async def test_what_must_hold_holds(name):
 def test_faults_are_chosen_by_name_in_the_order_of_the_plan():
     names = [each.name for each in chosen([])]
     assert names == sorted(FAULTS, key=names.index) and names[0] == "F1" and names.index("F8") < names.index("F15")
-    assert [each.name for each in chosen(["f2"])] == ["F2", "F2L"]
+    assert [each.name for each in chosen(["f2"])] == ["F2", "F2I", "F2L"]
     assert [each.name for each in chosen(["F5", "F2L"])] == ["F2L", "F5"]
     assert arguments(["F1", "--seconds", "3"]).seconds == 3
     with pytest.raises(SystemExit):
@@ -38,5 +38,5 @@ def test_faults_are_chosen_by_name_in_the_order_of_the_plan():
 
 
 def test_the_plan_has_every_fault_that_it_names():
-    assert {"F1", "F2", "F3", "F4", "F5", "F6", "F8", "F15", "F18", "F20", "F21", "F22"} <= set(FAULTS)
+    assert {"F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F15", "F18", "F20", "F21", "F22"} <= set(FAULTS)
     assert all(each.title for each in FAULTS.values())

@@ -18,6 +18,7 @@ from proxy.core.rules import Side, Timeouts
 from proxy.wire.pool import Opening
 from tests.peers import Exchange, RawClient, answering, ok
 from tests.rig import USERS, point, running
+from tests.scarcity import fill_up
 from tests.waiting import until
 from tests.wire.test_cases import GOOD, LEGACY_ONLY, chunks, get, post, seen_by
 
@@ -260,17 +261,6 @@ async def test_104_a_client_that_leaves_while_a_connection_is_opened_sends_nothi
             assert rig.count() == 1
         for sock in fill:
             sock.close()
-
-
-def fill_up(full: socket.socket) -> list[socket.socket]:
-    """Let `full` listen without taking any further connection."""
-    full.bind(("127.0.0.1", 0))
-    full.listen(0)
-    fill = [socket.socket() for _ in range(8)]
-    for sock in fill:
-        sock.setblocking(False)
-        sock.connect_ex(full.getsockname())
-    return fill
 
 
 async def test_105_a_client_that_leaves_within_an_answer_takes_the_side_s_connection_with_it():

@@ -15,7 +15,7 @@ from proxy.wire.pool import IDLE_S, JUST_USED_S, Pool, Waits, is_short
 from proxy.wire.wheel import Wheel
 from tests.peers import Exchange, ok
 from tests.rig import Clock
-from tests.scarcity import no_descriptors
+from tests.scarcity import fill_up, no_descriptors
 from tests.waiting import until
 from tests.wire.told import ELSEWHERE, GET, WAITS, Bench, Told, bench
 
@@ -187,12 +187,7 @@ async def test_refused_and_unresolved_are_connect_failures():
 
 async def test_a_side_that_does_not_accept_in_time_is_a_connect_failure():
     full = socket.socket()
-    full.bind(("127.0.0.1", 0))
-    full.listen(0)
-    filling = [socket.socket() for _ in range(8)]
-    for sock in filling:
-        sock.setblocking(False)
-        sock.connect_ex(full.getsockname())
+    filling = fill_up(full)
     clock = Clock()
     wheel = Wheel(clock)
     pool = Pool("modern", [Place(*full.getsockname())], wheel, WireLimits(), PoolLimits(16))
