@@ -24,6 +24,7 @@ GAUGES: Mapping[str, Callable[[Iterable[float]], float]] = {
     "banyan_breaker_open": max,
     "banyan_connections": sum,
     "banyan_pending_requests": sum,
+    "banyan_instance_requests": sum,
     "banyan_processes": sum,
     "banyan_build_info": max,
     "process_virtual_memory_bytes": sum,

@@ -67,4 +67,4 @@ def test_the_configuration_of_the_demo_is_right(tmp_path):
     except ConfigError as refused:
         pytest.fail(str(refused))
 
-    assert (settings.listen, settings.sides.modern.origin) == ("127.0.0.1:8080", "http://127.0.0.1:9002")
+    assert (settings.listen, settings.sides.modern.url) == ("127.0.0.1:8080", "http://127.0.0.1:9002")
