@@ -229,7 +229,7 @@ async def _built(
     settings: Settings, log: FilteringBoundLogger, link: Link, asked: Asked, stack: AsyncExitStack
 ) -> Replica:
     wheel = Wheel()
-    limits = WireLimits(**settings.limits.model_dump())
+    limits = WireLimits(**settings.limits.model_dump(exclude={"loop_lag_s"}))
     replica_id = new_replica_id()
     events = Events(link, log, who=replica_id)
     certificates = Certificates(events, asked.certificates)
@@ -353,7 +353,7 @@ async def _listening(replica: Replica, sockets: dict[str, socket], process: Proc
             if reasons := not_ready(replica):
                 raise StoreError(f"others serve already, and this process could not: {'; '.join(reasons)}")
             await stack.enter_async_context(_doors(replica, sockets, gathering))
-        replica.wheel.start()
+        replica.wheel.start(replica.turned)
         stack.callback(replica.wheel.stop)
         replica.ports = {name: sock.getsockname()[:2] for name, sock in sockets.items()}
         await replica.listener.start(sockets["data"], None if process is None else process.share)

@@ -18,6 +18,7 @@ from proxy.core.breaker import Breaker, State
 from proxy.core.brief import brief, told
 from proxy.core.emergency import emergency_values
 from proxy.core.instances import Change
+from proxy.core.overload import Overload
 from proxy.core.plan import PlanDefaults, Situation, Table, compile_table
 from proxy.core.rules import RuleSet, Side
 from proxy.core.stats import Counters
@@ -108,6 +109,7 @@ class Replica:
         self._prepared: tuple[RuleSet, Table] | None = None
         self._heeded: dict[str, Side] = {}
         self._down: set[Side] = set()
+        self._overload = Overload(settings.limits.loop_lag_s)
         self._alarms_told: dict[tuple[str, str], tuple[int, float]] = {}
 
     # What changes the plans
@@ -175,6 +177,15 @@ class Replica:
             what = "has no healthy instance: its reads go elsewhere where they may" if down else "has one again"
             self.events.append("side_down" if down else "side_up", why=f"{side} {what}", side=side.value)
         self.fleet.poke()
+
+    def turned(self, lag_s: float) -> None:
+        """Take how late the event loop was at one turn; a process that is late again and again refuses reads."""
+        if self._overload.turned(lag_s):
+            overloaded = self._overload.is_on
+            self.gateway.heed_load(overloaded)
+            what = f"the event loop is {lag_s:.1f} s late" + (": reads get 503" if overloaded else "")
+            self.events.append("overloaded" if overloaded else "overload_over", why=what)
+            self.fleet.poke()
 
     def report_alarms(self, now: float) -> None:
         """Tell of what should not happen and did (a write to a readonly component), at most once a minute each."""
@@ -245,6 +256,11 @@ class Replica:
         return len(self.listener.clients)
 
     @property
+    def loop_lag_s(self) -> float:
+        """How late the event loop was at the last turn."""
+        return self.wheel.lag_s
+
+    @property
     def pending_requests(self) -> Mapping[Side, int]:
         """How many requests wait for a connection to each side."""
         return {side: pool.pending for side, pool in self.gateway.pools.items()}
@@ -270,6 +286,8 @@ class Replica:
             found.append(f"edits of rule files wait: {self.files.state.waiting}")
         if self.emergency_file is not None and self.emergency_file.problem:
             found.append(self.emergency_file.problem)
+        if self._overload.is_on:
+            found.append(f"it has more to do than it gets done ({self.loop_lag_s:.1f} s late): reads get 503")
         for side, pool in self.gateway.pools.items():
             found += [f"{side}: no instance is healthy"] if side in self._down else []
             found += [f"{side}: {pool.instances[index].place}: {why}" for index, why in pool.roster.troubles()]

@@ -99,6 +99,7 @@ class Limits(Frozen):
     body_buffer_bytes: Annotated[int, Field(ge=0, le=16_777_216)] = 65_536
     connections: Annotated[int, Field(ge=1, le=1_048_576)] = 8_192  # no limit at all would be that of the descriptors
     connections_per_address: Annotated[int, Field(ge=0, le=1_048_576)] = 0  # 0: no limit; trusted proxies have none
+    loop_lag_s: Seconds = 1.0  # the event loop is later than this, turn after turn: reads get 503; 0: no limit
 
 
 class ListenerTls(Frozen):

@@ -214,3 +214,14 @@ async def test_an_instance_that_is_left_out_is_told_and_a_side_without_any_is_do
     assert replica.situations[0] is CALM
     assert dict(replica.turns.items()) == {("modern", "unhealthy"): 2, ("modern", "healthy"): 1}
     assert replica.events.waiting == 5  # three about instances, two about the side
+
+
+async def test_a_process_whose_loop_is_late_again_and_again_refuses_reads_and_tells_of_it(tmp_path):
+    replica = replica_of(tmp_path)
+    replica.wheel = Wheel()
+    for _ in range(3):
+        assert replica.troubles() == ()
+        replica.turned(1.5)
+    assert "reads get 503" in replica.troubles()[0]
+    replica.turned(0.0)
+    assert (replica.troubles(), replica.events.waiting) == ((), 2)

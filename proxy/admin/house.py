@@ -69,6 +69,10 @@ class House(Protocol):
         """How many clients are connected."""
 
     @property
+    def loop_lag_s(self) -> float:
+        """How late its event loop was at the last turn."""
+
+    @property
     def pending_requests(self) -> Mapping[Side, int]:
         """How many requests wait for a connection to each side."""
 

@@ -103,6 +103,7 @@ class HouseCollector(Collector):
     def _process(self) -> Iterator[Metric]:
         house = self._house
         yield _gauge("banyan_connections", "Connections of clients", (), [((), house.connections)])
+        yield _gauge("banyan_loop_lag_seconds", "How late the event loop is", (), [((), house.loop_lag_s)])
         pending = [((side,), count) for side, count in house.pending_requests.items()]
         yield _gauge("banyan_pending_requests", "Requests that wait for a connection", ("side",), pending)
         two = ("side", "instance")

@@ -55,6 +55,7 @@ class Refusal:
 
 
 AMBIGUOUS_PATH = Refusal(400, "the path can be read in more than one way; send it in its normal form")
+OVERLOADED = Refusal(503, "this process has more to do than it gets done; try again", retry_after_s=1)
 WRITES_NOT_SAFE = Refusal(503, "writes wait until the rule store was read once", retry_after_s=5)
 
 

@@ -25,6 +25,7 @@ GAUGES: Mapping[str, Callable[[Iterable[float]], float]] = {
     "banyan_connections": sum,
     "banyan_pending_requests": sum,
     "banyan_instance_requests": sum,
+    "banyan_loop_lag_seconds": max,
     "banyan_processes": sum,
     "banyan_build_info": max,
     "process_virtual_memory_bytes": sum,

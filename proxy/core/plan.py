@@ -15,6 +15,7 @@ from proxy.core.assign import NO_BUCKET, PER_REQUEST, bucket_of, bucket_of_roll,
 from proxy.core.decision import (
     AMBIGUOUS_PATH,
     NO_FALLBACK,
+    OVERLOADED,
     WRITES_NOT_SAFE,
     FallbackOn,
     Mark,
@@ -31,10 +32,10 @@ from proxy.core.rules import ComponentKind, Phase, Side
 from proxy.core.table import UNCLAIMED, ComponentRules, PinRules, RouteRules, Table, compile_table
 
 __all__ = [
-    "AMBIGUOUS_PATH", "CALM", "NO_BUCKET", "NO_FALLBACK", "PER_REQUEST", "UNCLAIMED", "WRITES_NOT_SAFE",
+    "AMBIGUOUS_PATH", "CALM", "NO_BUCKET", "NO_FALLBACK", "OVERLOADED", "PER_REQUEST", "UNCLAIMED", "WRITES_NOT_SAFE",
     "ComponentRules", "EntityKey", "FallbackOn", "Mark", "Plan", "PlanDefaults", "Planned", "Reason", "Refusal",
     "RequestKind", "RouteRules", "Situation", "Table", "choose", "compile_table", "eligible_now", "kind_of", "plan",
-    "spare",
+    "plan_overloaded", "spare",
 ]  # fmt: skip
 
 _READ_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
@@ -126,6 +127,21 @@ def plan(
         if by_weight is None:
             route.prepare()
     return _plan_read(route, situation, Asked(head, params, forced, roll, entity))
+
+
+def plan_overloaded(
+    table: Table,
+    head: RequestHead,
+    situations: Sequence[Situation],
+    forced: Side | None = None,
+    roll: int = 0,
+    entity: bytes = b"",
+) -> Planned:
+    """Decide like `plan` for a process that has more to do than it gets done: it takes writes and tunnels only."""
+    planned = plan(table, head, situations, forced, roll, entity)
+    if planned.plan.kind is _READ and planned.plan.refusal is None:
+        planned.plan = table.refused(planned.plan, OVERLOADED)
+    return planned
 
 
 def kind_of(head: RequestHead, route: RouteRules | None = None) -> RequestKind:

@@ -8,6 +8,7 @@ Ground floor and hot: compiled once per version of the rules, read by every requ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from proxy.core.assign import Source, source_of
 from proxy.core.decision import NO_FALLBACK, Plan, PlanDefaults, Reason, Refusal, fallback_on
@@ -162,7 +163,7 @@ class RouteRules:
 class Table:
     """One version of the rules, compiled; `find` takes a method and a path in its normal form."""
 
-    __slots__ = ("_unclaimed", "by_name", "components", "defaults", "epoch", "find", "routes", "version")
+    __slots__ = ("_refused", "_unclaimed", "by_name", "components", "defaults", "epoch", "find", "routes", "version")
 
     find: Callable[[bytes, bytes], tuple[RouteRules, Params] | None]
 
@@ -185,6 +186,7 @@ class Table:
         self.routes = tuple(route for _, route in compiled)
         self.find = RouteTrie.compile(compiled).find
         self._unclaimed: dict[tuple[object, ...], Plan] = {}
+        self._refused: dict[tuple[Plan, Refusal], Plan] = {}
 
     def unclaimed(self, kind: RequestKind, reason: Reason = Reason.UNCLAIMED, refusal: Refusal | None = None) -> Plan:
         """Return the plan of what no component claims: legacy, and nobody stands in."""
@@ -196,6 +198,13 @@ class Table:
                 self.version, None, -1, UNCLAIMED, kind, Side.LEGACY, reason, label_of(self.version, reason),
                 Side.LEGACY, deadlines, deadlines, refusal=refusal, ambiguous=reason is Reason.AMBIGUOUS,
             )  # fmt: skip
+        return made
+
+    def refused(self, plan: Plan, refusal: Refusal) -> Plan:
+        """Return a plan that no side is asked for; the same one each time."""
+        made = self._refused.get((plan, refusal))
+        if made is None:
+            made = self._refused[plan, refusal] = replace(plan, refusal=refusal)
         return made
 
 

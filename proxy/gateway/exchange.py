@@ -24,6 +24,7 @@ from proxy.gateway.outgoing import own_location, request_message, without_valida
 from proxy.gateway.records import GONE, Entry
 from proxy.wire.client import Client
 from proxy.wire.upstream import Line, Upstream
+from proxy.wire.wheel import STALL_S
 
 if TYPE_CHECKING:
     from proxy.gateway.gateway import Gateway
@@ -353,6 +354,8 @@ class Exchange:
         leg = self._leg
         breaker = leg.breaker
         elapsed_s = now - self._tried_s if self._body_done else 0.0
+        if elapsed_s > STALL_S:  # what we were late ourselves says nothing of the side
+            elapsed_s -= leg.pool.wheel.lost_s(self._tried_s, now)
         if breaker is not None and breaker.record(now, elapsed_s, fault):
             self._gateway.breakers.changed(leg.component, leg.side)
 

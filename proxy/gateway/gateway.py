@@ -16,7 +16,7 @@ from proxy.core.failures import MISSING
 from proxy.core.headers import is_host, loops
 from proxy.core.messages import CRLF, RequestHead, Saw, value_of, values_of
 from proxy.core.phases import RequestKind
-from proxy.core.plan import Planned, plan
+from proxy.core.plan import Planned, plan, plan_overloaded
 from proxy.core.rules import Side
 from proxy.core.stats import first_segments
 from proxy.core.table import Table
@@ -67,6 +67,7 @@ class Gateway:
         self._legs: dict[Plan, Leg] = {}  # to the side that was planned
         self._other_legs: dict[Plan, Leg] = {}  # to the one that stands in
         self._count = 0
+        self._plan = plan
         self.follow(table, {}, store_lost=True)
 
     def follow(self, table: Table, emergencies: Mapping[str, Side], store_lost: bool) -> None:
@@ -76,6 +77,10 @@ class Gateway:
             self._other_legs = {}
         self.breakers.follow(table, emergencies, store_lost)
         self.table = table
+
+    def heed_load(self, overloaded: bool) -> None:
+        """Plan from the next request on for a process that is overloaded, or that is not any more."""
+        self._plan = plan_overloaded if overloaded else plan
 
     # What the wire calls
 
@@ -101,7 +106,7 @@ class Gateway:
         else:
             forwarded = b"%b%x\r\n" % (forwarded_lines(client, request.host, manner), count)
         forced = self._forced(request) if request.saw & Saw.FORCE else None
-        planned = plan(self.table, request, self.breakers.situations, forced, count)
+        planned = self._plan(self.table, request, self.breakers.situations, forced, count)
         decided = planned.plan
         if decided.refusal is not None:
             self._turn_away(client, request, decided)

@@ -9,8 +9,9 @@ up to one tick late, and early only by what the loop lags. The wheel knows conne
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, perf_counter
 
 TICK_S = 0.1
 HORIZON_TICKS = 50  # what is due later is looked at every 5 s: so a closed connection is not kept until its deadline
@@ -52,6 +53,8 @@ class Wheel:
         self._started_s = clock()
         self._slots: dict[int, list[Timed]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._lapses: deque[tuple[float, float]] = deque(maxlen=16)  # when the loop stood still, from and to
+        self._turn_due_s = float("inf")
         self.tick = 1
         self.lag_s = 0.0
 
@@ -103,24 +106,34 @@ class Wheel:
         timed.due = 0
         timed.on_deadline()
 
-    def start(self) -> None:
-        """Turn by itself from now on, in the running loop."""
+    def start(self, told: Callable[[float], None] | None = None) -> None:
+        """Turn by itself from now on, in the running loop; `told` gets the lag of each turn."""
         loop = asyncio.get_running_loop()
-        expected_s = loop.time()
+        self._turn_due_s = perf_counter()
 
         def turn() -> None:
-            nonlocal expected_s
-            self.lag_s = max(0.0, loop.time() - expected_s)
-            self._timer = loop.call_later(TICK_S, turn)
-            expected_s = loop.time() + TICK_S
+            now = perf_counter()
+            self.lag_s = max(0.0, now - self._turn_due_s)
             if self.lag_s > STALL_S:  # a stopped process, a frozen machine: what came meanwhile is not heard yet
                 self._started_s += self.lag_s
+                self._lapses.append((self._turn_due_s, now))
+            self._timer = loop.call_later(TICK_S, turn)
+            self._turn_due_s = now + TICK_S
             self.turn()
+            if told is not None:
+                told(self.lag_s)
 
         turn()
+
+    def lost_s(self, since_s: float, now: float) -> float:
+        """Return for how much of the time between two readings of `perf_counter` the whole loop stood still."""
+        lost_s = max(0.0, now - max(since_s, self._turn_due_s))  # it may stand still since the last turn
+        lost_s = lost_s if lost_s > STALL_S else 0.0
+        return lost_s + sum(max(0.0, min(to, now) - max(since_s, begin)) for begin, to in self._lapses)
 
     def stop(self) -> None:
         """Stop turning; what is held never fires."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self._turn_due_s = float("inf")

@@ -70,6 +70,7 @@ class SmallHouse:
         self.table: Table = compile_table(None)
         self.situations: Sequence[Situation] = ()
         self.connections = 3
+        self.loop_lag_s = 0.25
         self.instances = {(Side.LEGACY, "a:1"): (True, 2), (Side.MODERN, "b:2"): (False, 0)}
         self.turns: Counters[tuple[str, str]] = Counters(("other", "other"))
         self.turns.add(("modern", "ejected"))

@@ -95,6 +95,7 @@ async def test_the_store_and_what_it_says_are_gauges(house):
     assert found["banyan_connections"] == 3
     assert found['banyan_pending_requests{side="legacy"}'] == 0
     assert found['banyan_pending_requests{side="modern"}'] == 4
+    assert found["banyan_loop_lag_seconds"] == 0.25
     assert found['banyan_instance_healthy{instance="a:1",side="legacy"}'] == 1
     assert found['banyan_instance_healthy{instance="b:2",side="modern"}'] == 0
     assert found['banyan_instance_requests{instance="a:1",side="legacy"}'] == 2

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.core.assign import bucket_of
 from proxy.core.messages import Saw
-from proxy.core.plan import CALM, NO_BUCKET, PER_REQUEST, Planned, Situation, compile_table, plan
+from proxy.core.plan import CALM, NO_BUCKET, PER_REQUEST, Planned, Situation, compile_table, plan, plan_overloaded
 from proxy.core.rules import ComponentKind, Phase, Side
 from proxy.core.table import Table
 from tests.core.planning import component, head, table
@@ -179,6 +179,33 @@ def test_an_ambiguous_path_goes_to_legacy_alone_or_is_refused(kind, phase, setti
         assert made.reason == ("store_lost" if unsafe else "ambiguous")
         assert (made.refusal and made.refusal.status) == (400 if strict else 503 if unsafe else None)
         assert made.ambiguous is not unsafe
+
+
+@pytest.mark.parametrize(
+    ("method", "more", "status"),
+    [
+        ("GET", {}, 503),
+        ("HEAD", {}, 503),
+        ("OPTIONS", {}, 503),
+        ("POST", {}, None),
+        ("GET", {"upgrade": "websocket"}, None),
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/users/1", "/nobody's", "/api/users/../users"])
+def test_an_overloaded_process_takes_writes_and_tunnels_only(method, more, status, path):
+    found = table(component(weight=WEIGHT))
+    asked = head(method, path, x_user_id=MOVED, **more)
+    calm, loaded = plan(found, asked, [CALM]), plan_overloaded(found, asked, [CALM])
+
+    assert (loaded.plan.refusal and loaded.plan.refusal.status) == status
+    assert (loaded.plan.side, loaded.plan.reason, loaded.bucket) == (calm.plan.side, calm.plan.reason, calm.bucket)
+    assert plan_overloaded(found, asked, [CALM]).plan is loaded.plan
+    assert calm.plan.refusal is None and plan(found, asked, [CALM]).plan is calm.plan
+
+
+def test_what_is_refused_anyway_stays_refused_as_it_was():
+    strict = table(component(weight=WEIGHT), ambiguous_paths="refuse")
+    assert plan_overloaded(strict, head("GET", "/api/users/../users"), [CALM]).plan.refusal.status == 400
 
 
 # One golden case per reason

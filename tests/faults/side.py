@@ -2,7 +2,8 @@
 One of the two sides as a process of its own, so that it can be killed and stopped: answers, and records what it did.
 
 `python -m tests.faults.side NAME PORT LOG`. A line in LOG for each request begun (`begun`) and for each whose body
-came whole (`done`), written before the answer. A line on stdin changes its manner: `status 503`; `learn scripts`.
+came whole (`done`), written before the answer. A line on stdin changes its manner: `status 503`; `takes 0.03` (seconds
+for each answer, one after the other); `learn scripts`.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class Recorder:
     def __init__(self, name: str, log: Path) -> None:
         self.server = Server(self.serve)
         self.status = 200
+        self.takes_s = 0.0  # for one answer after the other; 0: all at once
+        self._turn = asyncio.Lock()
         self._name = name
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._scripts: dict[bytes, bytes] = {}
@@ -55,6 +58,9 @@ class Recorder:
         self._write("done", number, method, digest)
         self.server.seen.clear()
         self.server.raw.clear()
+        if self.takes_s:
+            async with self._turn:
+                await pause(self.takes_s)
         if (script := exchange.value(SCRIPTED)) is not None:
             await self._play(exchange, script, method == "HEAD" or script.startswith(b"good"))
             if script.startswith(b"torn"):
@@ -106,6 +112,8 @@ async def _obey(recorder: Recorder) -> None:
         word, _, value = line.decode().strip().partition(" ")
         if word == "status":
             recorder.status = int(value)
+        elif word == "takes":
+            recorder.takes_s = float(value)
         elif word == "learn":
             recorder.learn()
         print(line.decode().strip(), flush=True)

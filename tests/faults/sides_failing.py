@@ -19,6 +19,7 @@ HEAD_WITH_FALLBACK_S, OPEN_S, PROBES = 3.0, 5.0, 3  # defaults of the gateway
 CUTS = (0, 10, 120, 250, 900, 21_000, LONG_BYTES - 1, LONG_BYTES * 3)  # bytes of answers that pass on a connection
 EARLY_CUTS = (0, 0, 10, 60, 400)  # of legacy's: a write is done, and its answer is not seen
 FLAP_S = 2.0
+OVERLOAD = 3  # times what the sides can do
 FELT = 12  # requests: twice as many as eject an instance; fewer where it is left alone before, as the busiest one
 
 
@@ -181,6 +182,41 @@ async def legacy_killed(play: Play) -> None:
     play.must("modern answers its part", well, len(well))
     taken = latency_of(of_fate(Fate.REFUSED, play.during()))
     play.notes["a refusal takes, ms (p50, max)"] = f"{taken.p50_s * 1e3:.1f}, {taken.max_s * 1e3:.0f}"
+
+
+SMALL = {"connections": 4, "pending_requests": 16}
+
+
+@fault(
+    "F19",
+    "three times as many requests as both sides together can answer; limits of 4 connections and 16 that wait",
+    sides={"legacy": {"limits": SMALL}, "modern": {"limits": SMALL}},
+)
+async def overload(play: Play) -> None:
+    sides = (play.stage.legacy, play.stage.modern)
+    a_second = play.tempo.rate / OVERLOAD
+    await play.calm()
+    with play.fault():
+        for side in sides:
+            await side.obey(f"takes {len(sides) / a_second}")
+        await play.last()
+        for side in sides:
+            await side.obey("takes 0")
+    await play.recovery()
+    await play.settle()
+    nothing_lost(play)
+    play.must_be_none(
+        "refused but by 503", [each for each in of_fate(Fate.REFUSED, play.outcomes) if each.status != 503]
+    )
+    answered = of_fate(Fate.ANSWERED, play.during())
+    goodput = len(answered) / (play.ended - play.begun) / a_second
+    play.must("goodput of 80 % of what the sides can do", goodput >= 0.8, f"{goodput:.0%}")
+    waited = latency_of(answered)
+    play.must("answers within connect_s, head and a second", waited.max_s <= 3, f"{waited.max_s:.2f} s")
+    refused = latency_of(of_fate(Fate.REFUSED, play.during()))
+    play.notes["goodput, of what the sides can do"] = f"{goodput:.0%}"
+    play.notes["an answer takes, ms (p50, max)"] = f"{waited.p50_s * 1e3:.0f}, {waited.max_s * 1e3:.0f}"
+    play.notes["a refusal takes, ms (p50, max)"] = f"{refused.p50_s * 1e3:.1f}, {refused.max_s * 1e3:.0f}"
 
 
 @fault("F22", "modern times out all the time: how much is read twice", proxied=True)

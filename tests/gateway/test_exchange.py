@@ -714,3 +714,23 @@ async def test_a_location_of_any_instance_is_the_client_s():
         if pki.switch.on:  # another scheme is another origin
             return
         assert answer.value(b"location") == b"http://shop.test/x"
+
+
+async def test_time_in_which_this_process_stood_still_does_not_make_a_side_slow():
+    quick = {**USERS, "weight": 0.0, "breaker": {"slow_ms": 500}}
+    release = asyncio.Event()
+    async with running(quick) as rig:
+        rig.legacy.script = holding(release)
+        rig.wheel.start()
+        client = await rig.connect()
+        await client.send(GET)
+        await until(lambda: rig.legacy.seen)
+        stands_until_s = perf_counter() + 1.0
+        while perf_counter() < stands_until_s:
+            pass  # the loop stands still: that is what is tested
+        release.set()
+        assert (await client.answer()).status == 200
+        rig.wheel.stop()
+
+        breaker = rig.gateway.breakers.of("users", Side.LEGACY)
+        assert breaker is not None and breaker.shares(perf_counter()) == (1, 0.0, 0.0)

@@ -451,3 +451,19 @@ async def test_what_tls_was_at_fault_is_said_to_the_client_of_a_write():
             assert b"error=tls_certificate_error" in (answer.value(b"proxy-status") or b"")
             assert b"Hostname mismatch" in answer.body
             assert rig.legacy.raw == []
+
+
+async def test_an_overloaded_process_refuses_reads_at_once_and_takes_writes():
+    async with running() as rig:
+        client = await rig.connect()
+        rig.gateway.heed_load(True)
+        await client.send(GET)
+        refused = await client.answer()
+        assert (refused.status, refused.value(b"retry-after")) == (503, b"1")
+        await client.send(b"PUT /api/users/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+        assert (await client.answer()).status == 200
+        assert (rig.modern.seen, len(rig.legacy.seen)) == ([], 1)
+
+        rig.gateway.heed_load(False)
+        await client.send(GET)
+        assert (await client.answer()).status == 200

@@ -205,3 +205,24 @@ async def test_a_fault_in_a_deadline_does_not_stop_the_wheel():
     await until(lambda: wheel.tick > tick)
     wheel.stop()
     assert isinstance(told[0], RuntimeError)
+
+
+async def test_time_in_which_the_loop_stood_still_is_known_afterwards_and_while_it_lasts():
+    wheel = Wheel()
+    told: list[float] = []
+    wheel.start(told.append)
+    await until(lambda: wheel.tick > 1)
+    began = time.perf_counter()
+    while time.perf_counter() < began + STALL_S + 0.4:
+        pass  # the loop stands still: that is what is tested
+    ended = time.perf_counter()
+    assert STALL_S < wheel.lost_s(began, ended) <= ended - began  # before it could turn again
+    assert wheel.lost_s(ended, ended) == 0
+    await until(lambda: max(told) > STALL_S)
+    lost_s = wheel.lost_s(began, time.perf_counter())
+    assert STALL_S < lost_s <= max(told) + 0.001
+    middle = (began + ended) / 2
+    assert 0 < wheel.lost_s(middle, ended) < wheel.lost_s(began, ended)
+    assert wheel.lost_s(time.perf_counter(), time.perf_counter()) == 0
+    wheel.stop()
+    assert wheel.lost_s(0.0, began) == 0
