@@ -15,6 +15,7 @@ from time import monotonic, perf_counter
 
 TICK_S = 0.1
 HORIZON_TICKS = 50  # what is due later is looked at every 5 s: so a closed connection is not kept until its deadline
+A_TURN = 64  # deadlines that fire before the loop sees to everything else
 STALL_S = 0.3  # time in which the whole loop stood still for longer than this counts for no deadline
 
 
@@ -53,6 +54,9 @@ class Wheel:
         self._started_s = clock()
         self._slots: dict[int, list[Timed]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # while it turns by itself
+        self._due: deque[tuple[Timed, int]] = deque()  # with the slot that each was in
+        self._is_firing = False
         self._lapses: deque[tuple[float, float]] = deque(maxlen=16)  # when the loop stood still, from and to
         self._turn_due_s = float("inf")
         self.tick = 1
@@ -83,13 +87,23 @@ class Wheel:
         if now <= passed:
             return
         self.tick = now  # at once: what is set from within must not be late already when several ticks have passed
-        error: Exception | None = None
         for slot in range(passed + 1, now + 1):
-            for timed in self._slots.pop(slot, ()):
-                try:
-                    self._visit(timed, slot)
-                except Exception as exc:  # a fault of one must not cost the others their deadlines
-                    error = exc
+            self._due += [(timed, slot) for timed in self._slots.pop(slot, ())]
+        if not self._is_firing:
+            self._fire()
+
+    def _fire(self) -> None:
+        """Fire what is due; in a loop a few at a time, for thousands of clients may have come, and end, at once."""
+        loop, self._is_firing = self._loop, False
+        error: Exception | None = None
+        for _ in range(min(len(self._due), A_TURN) if loop is not None else len(self._due)):
+            try:
+                self._visit(*self._due.popleft())
+            except Exception as exc:  # a fault of one must not cost the others their deadlines
+                error = exc
+        if self._due and loop is not None:
+            self._is_firing = True
+            loop.call_soon(self._fire)
         if error is not None:
             raise error
 
@@ -108,7 +122,7 @@ class Wheel:
 
     def start(self, told: Callable[[float], None] | None = None) -> None:
         """Turn by itself from now on, in the running loop; `told` gets the lag of each turn."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self._turn_due_s = perf_counter()
 
         def turn() -> None:
@@ -133,6 +147,8 @@ class Wheel:
 
     def stop(self) -> None:
         """Stop turning; what is held never fires."""
+        self._loop = None
+        self._due.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -4,8 +4,11 @@ Faults of the gateway's own surroundings: ended and started, crowded, short of f
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +17,7 @@ from pathlib import Path
 from tests.faults.crowd import Crowd
 from tests.faults.faultproxy import Toxics
 from tests.faults.hostile import Attackers
+from tests.faults.ledger import latency_of
 from tests.faults.load import Fate, Line, Torn
 from tests.faults.plan import aborted_only_in_flight, all_answered, fault, nothing_lost, of_fate
 from tests.faults.play import Play
@@ -22,6 +26,7 @@ from tests.waiting import until
 
 CLIENT_HEAD_S, BODY_IDLE_S, IDLE_S = 3, 3, 5  # as set for F18
 LINGER_S, TICK_S = 2.0, 1.0  # what the gateway takes beyond a deadline: to let an answer be read; and a margin
+MANY = (4_600, 350, 50)  # slow heads, bodies and readers
 FILES = 128
 NEWCOMERS = 20
 HELD = 300  # connections, of which not even half can be had
@@ -73,6 +78,43 @@ async def slow_clients(play: Play) -> None:
             f"{kind}: gone within {limit_s:g} s", crowd.left(kind) == 0 and stayed_s <= limit_s, f"{stayed_s:.1f} s"
         )
         play.notes[f"{kind}: gone after, s"] = round(stayed_s, 1)
+
+
+@fault("F18C", f"{sum(MANY)} slow clients at once: heads that dribble, bodies that stop, readers that take nothing")
+async def many_slow_clients(play: Play) -> None:
+    await play.calm()
+    port = play.stage.replica.port
+    crowd = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.faults.crowd", str(port), *map(str, MANY),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert crowd.stdin is not None and crowd.stdout is not None
+    try:
+        with play.fault():
+            came = await crowd.stdout.readline()
+            all_there = time.monotonic()
+            await play.last()
+            held = await play.stage.metric("banyan_connections")
+        crowd.stdin.close()
+        turned_out = int(await crowd.stdout.readline())
+    finally:
+        with suppress(ProcessLookupError):
+            crowd.kill()
+        await crowd.wait()
+    await play.recovery()
+    await play.settle()
+    nothing_lost(play)
+    all_answered(play)
+    play.must("they were all there", came == b"there\n" and held >= sum(MANY), held)
+    beside = latency_of(play.during(all_there))
+    play.must(
+        "p99 of the others under 50 ms once they are all there", beside.p99_s < 0.05, f"{beside.p99_s * 1e3:.0f} ms"
+    )
+    play.notes["the others once they are all there, ms (p50, p99, max)"] = ", ".join(
+        f"{each * 1e3:.1f}" for each in (beside.p50_s, beside.p99_s, beside.max_s)
+    )
+    play.notes["all there after, s"] = round(all_there - play.begun, 1)
+    play.notes["turned out, and come again"] = turned_out
 
 
 @fault("F20", f"the gateway may open {FILES} files, and {HELD} clients hold connections")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.wheel import HORIZON_TICKS, STALL_S, TICK_S, Timed, Wheel
+from proxy.wire.wheel import A_TURN, HORIZON_TICKS, STALL_S, TICK_S, Timed, Wheel
 from tests.rig import Clock
 from tests.waiting import until
 
@@ -226,3 +226,42 @@ async def test_time_in_which_the_loop_stood_still_is_known_afterwards_and_while_
     assert wheel.lost_s(time.perf_counter(), time.perf_counter()) == 0
     wheel.stop()
     assert wheel.lost_s(0.0, began) == 0
+
+
+async def test_thousands_that_are_due_at_once_leave_room_for_everything_else():
+    wheel = Wheel()
+    clock = Clock()
+    alarms = [Alarm(clock) for _ in range(10 * A_TURN)]
+    wheel.start()
+    for alarm in alarms:
+        wheel.arm(alarm, 0.05)
+    most, before = 0, 0
+    while before < len(alarms):
+        await asyncio.sleep(0)
+        fired = sum(map(len, (alarm.fired for alarm in alarms)))
+        most, before = max(most, fired - before), fired
+    wheel.stop()
+
+    assert most <= A_TURN
+    assert all(len(alarm.fired) == 1 for alarm in alarms)
+
+
+async def test_one_that_is_moved_while_it_waits_to_fire_fires_at_its_new_time_only():
+    wheel = Wheel()
+    clock = Clock()
+    moved, dropped = Alarm(clock), Alarm(clock)
+    at: list[int] = []
+
+    class First(Alarm):
+        def on_deadline(self) -> None:
+            at.append(wheel.tick)
+            wheel.arm(moved, 0.3)
+            dropped.due = 0
+
+    wheel.start()
+    for alarm in (First(clock), *(Alarm(clock) for _ in range(A_TURN)), moved, dropped):
+        wheel.arm(alarm, 0.05)
+    await until(lambda: moved.fired)
+    assert wheel.tick >= at[0] + 3
+    assert (len(moved.fired), dropped.fired) == (1, [])
+    wheel.stop()
