@@ -46,4 +46,6 @@ def fitting(settings: Settings, descriptors: int) -> Settings:
 
 
 def _of_sides(settings: Settings) -> int:
-    return sum(settings.side(side).limits.connections for side in Side)
+    sides = [settings.side(side) for side in Side]
+    checks = sum(len(each.origins) for each in sides if each.health_check.interval_s)
+    return checks + sum(each.limits.connections for each in sides)

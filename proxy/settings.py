@@ -74,6 +74,7 @@ class Deadlines(Timeouts):
     client_body_idle_s: PositiveSeconds = 30.0  # between two blocks of a request's body
 
 
+LEAST_INTERVAL_S = 0.1  # of health checks
 MOST_INSTANCES = 256  # of a side; what has more stands behind a load balancer of its own
 
 
@@ -165,8 +166,12 @@ class SideSettings(Frozen):
             raise ValueError("has `url` and `urls`; give one of them")
         if len(self.urls) > MOST_INSTANCES:
             raise ValueError(f"`urls` has {len(self.urls)} instances; {MOST_INSTANCES} is the most")
+        if self.limits.connections < len(self.origins):
+            raise ValueError(f"`limits.connections` should be {len(self.origins)} or more, one for each instance")
         if self.health_check.interval_s and self.health is None:
             raise ValueError("`health_check` needs `health`, the path to ask for")
+        if 0 < self.health_check.interval_s < LEAST_INTERVAL_S:
+            raise ValueError(f"`health_check.interval_s` should be 0 (never) or at least {LEAST_INTERVAL_S:g} s")
         return self
 
     @property

@@ -13,7 +13,7 @@ from tests.replicas import USERS, Replica, fetch, scrape
 from tests.store.servers import Server, binaries
 from tests.waiting import until
 
-CHECKS = {"interval_s": 0.05, "timeout_s": 1, "unhealthy_threshold": 2, "healthy_threshold": 2}
+CHECKS = {"interval_s": 0.1, "timeout_s": 1, "unhealthy_threshold": 2, "healthy_threshold": 2}
 PUT = b"PUT /api/users/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
 
 

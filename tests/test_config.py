@@ -286,6 +286,14 @@ def test_a_side_is_one_plain_origin(tmp_path, url, problem):
             "1:37: sides.legacy.urls.1: is where the gateway itself listens; give the application's address",
         ),
         (
+            "{urls: ['http://a', 'http://b'], limits: {connections: 1}}",
+            "1:17: sides.legacy: `limits.connections` should be 2 or more, one for each instance",
+        ),
+        (
+            "{health_check: {interval_s: 0.01}}",
+            "1:17: sides.legacy: `health_check.interval_s` should be 0 (never) or at least 0.1 s",
+        ),
+        (
             "{health: null, health_check: {interval_s: 5}}",
             "1:17: sides.legacy: `health_check` needs `health`, the path to ask for",
         ),

@@ -35,6 +35,12 @@ def test_it_takes_descriptors_for_the_clients_both_sides_and_our_own():
     assert needed(settings(8_192)) == 8_192 + 2 * 1024 + OWN
 
 
+def test_health_checks_have_a_connection_for_each_instance():
+    checked = {"urls": ["http://a:1", "http://a:2"], "health_check": {"interval_s": 1}}
+    found = Settings.model_validate({"sides": {"legacy": checked, "modern": {"urls": ["http://b:1", "http://b:2"]}}})
+    assert needed(found) == needed(Settings()) + 2
+
+
 @pytest.mark.parametrize(
     ("descriptors", "connections"),
     [(1_000_000, 8_192), (10_368, 8_192), (10_367, 8_191), (5_000, 2_824), (4_096, 1_984), (400, 136), (64, 1)],

@@ -219,7 +219,7 @@ async def _instance(settings: Settings, side: Side, origin: Origin) -> Finding:
     except BadCertificate as exc:
         return Finding(what, State.FAILURE, f"tls.{exc.key}: {exc}", INVALID)
     patience_s = where.timeouts.connect_s or settings.timeouts.connect_s
-    status, says = await health_of(url, patience_s, tls, where.server_name(origin) if tls else "")
+    status, says = await health_of(url, patience_s, tls, where.server_name(origin) if tls else "", where.headers)
     if status is None:
         return Finding(what, State.FAILURE, f"{url}: {says}", OUT_OF_REACH)
     if files is not None and not files.verify:

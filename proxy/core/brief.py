@@ -7,12 +7,14 @@ stay short enough to be read, and cheap enough to be sent every few seconds.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
 MOST_CHARACTERS = 1_000  # of one sentence; a reason that people give has as many
 NAME_CHARACTERS = 100  # of a name that somebody gave to a key; no component is called longer
+_MORE = re.compile(r"… and (\d[\d,]*) more")
 MOST_TOLD = 50  # of one kind; nobody reads on, and there can be any number
 
 
@@ -28,9 +30,16 @@ def and_more(count: int) -> str:
 
 def told(sentences: Iterable[str], most: int = MOST_TOLD) -> tuple[str, ...]:
     """Return the first `most` sentences, each short, and one more that counts the others."""
-    found = tuple(sentences)
+    found, more = [], 0
+    for each in sentences:
+        counted = _MORE.fullmatch(each)  # it was cut before
+        if counted is None:
+            found.append(each)
+        else:
+            more += int(counted[1].replace(",", ""))
+    more += max(0, len(found) - most)
     first = tuple(brief(each) for each in found[:most])
-    return first if len(found) <= most else (*first, and_more(len(found) - most))
+    return (*first, and_more(more)) if more else first
 
 
 def bounded(value: Any) -> Any:

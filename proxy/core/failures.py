@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from proxy.core.breaker import ERROR, TRANSPORT
 from proxy.core.errors import POOL_FULL, Failure, Sent, UpstreamError
+from proxy.core.instances import Blame
 
 PROXY_STATUS_ERROR = {  # RFC 9209 section 2.3
     Failure.CONNECT: "destination_unavailable",
@@ -55,6 +57,18 @@ def after_failure(
     if (error.stale or elsewhere) and not tried_again:
         return Next.AGAIN
     return Next.OTHER if fallback else Next.GIVE_UP
+
+
+def counts_as(following: Next, blame: Blame) -> int | None:
+    """
+    Return what a failure is for the side's breaker, which spares the side as a whole; None: nothing.
+
+    One that another try may heal is none yet. Where there are other instances many failures in a row (TRANSPORT) say
+    that one is dead, not the side; and what those of them did that are left out already says nothing at all.
+    """
+    if following is Next.AGAIN or blame is Blame.INSTANCE:
+        return None
+    return ERROR if blame is Blame.SHARED else TRANSPORT
 
 
 MISSING = "missing"  # reasons of a fallback, besides those of `core.errors.Failure`

@@ -51,6 +51,14 @@ class Turn(StrEnum):
     HEALTHY = "healthy"
 
 
+class Blame(StrEnum):
+    """Whose failure it is that a request to an instance failed."""
+
+    SIDE = "side"  # it has no other instance that could be asked
+    SHARED = "shared"  # it has, and who is to blame will show
+    INSTANCE = "instance"  # its own: it is left out already
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What became of one instance, and why: a sentence without its subject."""
@@ -117,8 +125,9 @@ class Roster:
     """
     The instances of one side, by index.
 
-    `asked`: those that may be asked; all of them where none is left, for what must go to this side has nowhere else to
-    go (`is_down` then, and plans avoid the side). Whoever ejects has to see to it that `end` is called in time.
+    `asked`: those that may be asked; where none is left those that are only ejected, and where no checks are passed at
+    all (`is_down`, and plans avoid the side) all of them: what must go to this side has nowhere else to go. Whoever
+    ejects has to see to it that `end` is called in time.
     """
 
     def __init__(self, count: int, outliers: OutlierDetection | None = None, checks: HealthCheck | None = None) -> None:
@@ -148,7 +157,8 @@ class Roster:
         """An ejection is over."""
         self._failing[index] = 0
         self._instances[index].take_back(now)
-        return self._changed(Change(index, Turn.RETURNED, "its ejection is over"))
+        still = "" if self._instances[index].healthy else f", and {self._instances[index].why_unhealthy}"
+        return self._changed(Change(index, Turn.RETURNED, f"its ejection is over{still}"))
 
     def check(self, index: int, passed: bool, says: str) -> Change | None:
         """Take the outcome of one health check; `says` is what came back."""
@@ -159,6 +169,14 @@ class Roster:
             return self._changed(Change(index, Turn.HEALTHY, f"its health check is fine: {says}"))
         instance.why_unhealthy = f"its health check fails: {says}"
         return self._changed(Change(index, Turn.UNHEALTHY, instance.why_unhealthy))
+
+    def blame(self, index: int | None) -> Blame:
+        """Say whose failure it is that a request to this instance failed; None if it got to none."""
+        if index is None or self.asked == (index,):
+            return Blame.SIDE
+        if index not in self.asked:
+            return Blame.INSTANCE
+        return Blame.SHARED
 
     def troubles(self) -> Sequence[tuple[int, str]]:
         """Return the instances that may not be asked, and why."""
@@ -174,9 +192,10 @@ class Roster:
         return most > 0 and (not ejected or (ejected + 1) * 100 <= most)
 
     def _changed(self, change: Change) -> Change:
-        left = tuple(index for index, each in enumerate(self._instances) if each.available)
-        self.is_down = not left
-        self.asked = left or tuple(range(len(self._instances)))
+        available = tuple(index for index, each in enumerate(self._instances) if each.available)
+        healthy = tuple(index for index, each in enumerate(self._instances) if each.healthy)
+        self.is_down = not healthy
+        self.asked = available or healthy or tuple(range(len(self._instances)))
         return change
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
-from proxy.core.breaker import ERROR, FINE, TRANSPORT, State
+from proxy.core.breaker import ERROR, FINE, State
 from proxy.core.errors import POOL_FULL, Failure, Sent, UpstreamError
-from proxy.core.failures import PROXY_STATUS_ERROR, Next, after_failure, status_of
+from proxy.core.failures import PROXY_STATUS_ERROR, Next, after_failure, counts_as, status_of
+from proxy.core.instances import Blame
 from proxy.core.messages import AnswerHead, RequestHead, SawAnswer, value_of
 from proxy.core.phases import RequestKind
 from proxy.core.plan import Planned
@@ -136,7 +137,10 @@ class Exchange:
 
     def expired(self, after_s: float) -> None:
         """The whole took longer than it may; what became of a write stays unknown."""
-        is_pending = self._line is not None and self._line.is_pending()
+        line = self._line
+        is_pending = line is not None and line.is_pending()
+        if line is not None and self._body_done and not self._committed:
+            line.blame()
         self._let_go()
         if self._gone:
             self._record(GONE)
@@ -149,7 +153,9 @@ class Exchange:
             self._gateway.ran_short(self._leg.side, error)
             self._give_up(error)
         elif self._body_done:
-            self._judge(perf_counter(), TRANSPORT)
+            fault = counts_as(Next.GIVE_UP, self._leg.pool.blame(line))
+            if fault is not None:
+                self._judge(perf_counter(), fault)
             detail = f"no complete answer within {after_s:g} s"
             self._give_up(UpstreamError(self._leg.pool.name, Failure.TIMEOUT, Sent.COMPLETE, detail))
         else:
@@ -266,23 +272,25 @@ class Exchange:
     def failed(self, line: Line | None, error: UpstreamError) -> None:
         """The side gave no usable answer."""
         self._line = None
-        if error.is_ours:
-            self._gateway.ran_short(self._leg.side, error)
-        else:
-            self._judge(perf_counter(), TRANSPORT)
-        if self._gone:
-            self._record(GONE)
-            return
+        blame = self._leg.pool.blame(line)
         following = after_failure(
             error,
             is_read=self._plan.kind is RequestKind.READ,
             committed=self._committed,
-            replayable=self._replayable(),
+            replayable=self._replayable() and not self._gone,
             tried_again=self._again,
             fallback=self._may_stand_in()
             and (error.sent is Sent.NONE or error.failure in self._plan.fallback_on.failures),
-            others=self._leg.pool.has_others(line),
+            others=blame is not Blame.SIDE,
         )
+        fault = counts_as(following, blame)
+        if error.is_ours:
+            self._gateway.ran_short(self._leg.side, error)
+        elif fault is not None:
+            self._judge(perf_counter(), fault)
+        if self._gone:
+            self._record(GONE)
+            return
         if following is Next.AGAIN:
             self._again = True
             self._tried_s = perf_counter()

@@ -113,9 +113,12 @@ class Read(Exchange):
         if self._doubt(head) or not may_replace or not self._may_stand_in():
             self._pass_on_or_replace(head, False)
             return
+        line = self._line
+        if line is not None:
+            line.blame()
         self._let_go()
         detail = f"no complete answer within {after_s:g} s"
-        self.failed(None, UpstreamError(self._leg.pool.name, Failure.TIMEOUT, Sent.COMPLETE, detail))
+        self.failed(line, UpstreamError(self._leg.pool.name, Failure.TIMEOUT, Sent.COMPLETE, detail))
 
     def _drop_held(self) -> None:
         if self._head is not None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from proxy.core.errors import OUT_OF_DESCRIPTORS, POOL_FULL, Failure, Sent, UpstreamError
-from proxy.core.instances import Change, Roster
+from proxy.core.instances import Blame, Change, Roster
 from proxy.core.limits import PoolLimits, WireLimits
 from proxy.wire.instances import Instance, Place, least_busy
 from proxy.wire.tls import TlsFault, dialled
@@ -73,7 +73,7 @@ class Pool:
         self._asked: Sequence[Instance] = self.instances  # those of them that may be asked
         self._tell = tell
         self._own_limits = own_limits
-        self._opening: set[asyncio.Task[None]] = set()
+        self._opening: dict[asyncio.Task[None], Instance] = {}
         self._pending: OrderedDict[Opening, None] = OrderedDict()  # messages that wait for a connection
         self._is_serving = False
 
@@ -122,9 +122,10 @@ class Pool:
         self.drop(idle[0])  # too old for the message, or not fresh, or not to be asked: nobody misses it
         return instance
 
-    def has_others(self, line: Line | None) -> bool:
-        """Say whether there is an instance to ask other than that of `line`."""
-        return line is not None and any(each is not line.instance for each in self._asked)
+    def blame(self, line: Line | None) -> Blame:
+        """Say whose failure it is that a message failed on `line`."""
+        instance = None if line is None else line.instance
+        return self.roster.blame(None if instance is None else instance.index)
 
     def give_back(self, line: Upstream) -> None:
         """Take back a connection that is clean and idle."""
@@ -176,17 +177,18 @@ class Pool:
         return line
 
     def await_opening(self, task: asyncio.Task[None], instance: Instance) -> None:
-        """Keep `task`, which opens a connection to `instance`, alive and counted until it ends."""
+        """Keep `task`, which opens a connection to `instance`, alive and counted until it ends, or has `ended`."""
         instance.opening += 1
-        self._opening.add(task)
+        self._opening[task] = instance
+        task.add_done_callback(self.ended)
 
-        def opened(task: asyncio.Task[None]) -> None:
+    def ended(self, task: asyncio.Task[None]) -> None:
+        """Count the opening no more: before its end is told, so that a next try does not find it in its way."""
+        instance = self._opening.pop(task, None)
+        if instance is not None:
             instance.opening -= 1
-            self._opening.discard(task)
             if self._pending:
                 self._serve_soon()
-
-        task.add_done_callback(opened)
 
     def judge(self, instance: Instance, fine: bool) -> None:
         """Take the outcome of one request: an answer below 500, or anything worse."""
@@ -246,10 +248,11 @@ class Pool:
         """Let those go on who wait, as far as there is room."""
         self._is_serving = False
         while self._pending:
-            opening = next(iter(self._pending))
+            opening, _ = self._pending.popitem(last=False)
             if not opening.proceed():
+                self._pending[opening] = None
+                self._pending.move_to_end(opening, last=False)
                 return
-            self._pending.pop(opening, None)
 
 
 class Opening(Timed):
@@ -352,6 +355,11 @@ class Opening(Timed):
         else:
             self._pool.leave(self)
 
+    def blame(self) -> None:
+        """Hold it against the instance that somebody waited in vain, unless the message was still in the queue."""
+        if self.instance is not None and not self.is_pending():
+            self._pool.judge(self.instance, fine=False)
+
     def finish(self) -> None:
         """End a tunnel in order."""
         if self._line is None:
@@ -415,6 +423,8 @@ class Opening(Timed):
         self.receiver_gone = True
         self.due = 0
         error = UpstreamError(self._pool.name, Failure.CONNECT, Sent.NONE, detail, kind=kind)
+        if self._task is not None:
+            self._pool.ended(self._task)
         if self.instance is not None and not error.is_ours:
             self._pool.judge(self.instance, fine=False)
         self._receiver.failed(self, error)

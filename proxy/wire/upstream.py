@@ -67,6 +67,7 @@ class Line(Protocol):
     def is_pending(self) -> bool: ...
     def allow(self, waits: Waits) -> None: ...
     def cancel(self) -> None: ...
+    def blame(self) -> None: ...
     def finish(self) -> None: ...
 
 
@@ -164,6 +165,7 @@ class Upstream(asyncio.Protocol, Paced):
             self._fail(Failure.RESET, "the side closed the tunnel")
         elif self._left == _UNTIL_CLOSE and self._eof and exc is None and self._head is not None:
             self.receiver = None
+            self.pool.judge(self.instance, fine=self._head.status < 500)
             receiver.more(self, [], True)
         else:
             untouched = self._head is None and not self._held and not self._interims
@@ -245,6 +247,10 @@ class Upstream(asyncio.Protocol, Paced):
         self.receiver = None
         self.pool.drop(self)
 
+    def blame(self) -> None:
+        """Hold it against the instance that somebody waited for its answer in vain."""
+        self.pool.judge(self.instance, fine=False)
+
     def finish(self) -> None:
         """End a tunnel in order: what was written still goes out, as long as the side takes it."""
         self.receiver = None
@@ -314,6 +320,7 @@ class Upstream(asyncio.Protocol, Paced):
                 raise BadAnswer("it switches to a protocol that was not asked for")
             self._tunnel = True
             self.due = 0
+            self.pool.judge(self.instance, fine=True)
             receiver.switched(self, head, rest)
             return
         if head.status != 100:  # the gateway sent its own 100
@@ -395,7 +402,7 @@ class Upstream(asyncio.Protocol, Paced):
         self._decoder = None
         self.served += 1
         if head.status >= 500 or self.instance.failing:
-            self.pool.judge(self.instance, head.status < 500)
+            self.pool.judge(self.instance, fine=head.status < 500)
         # Bytes behind the answer, or a request whose body was not sent to its end, make the next answer doubtful.
         if rest or not head.keep_alive or self._streaming or self.paused or self.blocked:
             self.pool.drop(self)

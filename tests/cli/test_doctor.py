@@ -19,7 +19,8 @@ from tests.store.servers import free_port
 
 class Healthy(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.send_response({"/healthz": 200, "/moved": 302}.get(self.path, 404))
+        found = {"/healthz": 200, "/moved": 302, "/private": 200 if self.headers["X-Key"] == "1" else 401}
+        self.send_response(found.get(self.path, 404))
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -108,6 +109,13 @@ def test_an_instance_that_does_not_answer_is_a_warning_as_long_as_another_does(p
 
     place.configure(sides=sides | {"modern": {"urls": [gone, f"http://127.0.0.1:{free_port()}"]}})
     assert [state for what, (state, _) in found(place, 5).items() if what.startswith("side modern")] == ["failure"] * 2
+
+
+def test_a_side_is_asked_with_the_fields_that_every_request_to_it_gets(place, sides):
+    place.configure(sides=sides | {"modern": {**sides["modern"], "health": "/private"}})
+    assert found(place)["side modern"][0] == "warning"
+    place.configure(sides=sides | {"modern": {**sides["modern"], "health": "/private", "headers": {"x-key": "1"}}})
+    assert found(place)["side modern"][0] == "ok"
 
 
 def test_a_side_whose_checks_would_fail_is_a_warning(place, sides):

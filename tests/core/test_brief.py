@@ -18,6 +18,14 @@ def test_of_many_sentences_the_first_are_told_and_the_others_counted():
     assert told(["x" * 100_000]) == ("x" * (MOST_CHARACTERS - 1) + "…",)
 
 
+def test_what_was_cut_before_is_counted_on():
+    first = told(map(str, range(200)))
+    assert first[-1] == "… and 150 more"
+    assert told(first) == first
+    assert told(["it is late", *first, "… and 1,000 more"])[-2:] == ("48", "… and 1,151 more")
+    assert told(["… and some more"]) == ("… and some more",)
+
+
 def test_the_facts_of_an_event_are_cut_at_every_level():
     assert bounded({"n": 1, "some": ["a"], "none": None}) == {"n": 1, "some": ["a"], "none": None}
     assert bounded(["a"] * (MOST_TOLD + 7)) == ["a"] * MOST_TOLD + ["… and 7 more"]

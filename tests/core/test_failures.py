@@ -6,8 +6,19 @@ import itertools
 
 import pytest
 
+from proxy.core.breaker import ERROR, TRANSPORT
 from proxy.core.errors import OUT_OF_DESCRIPTORS, POOL_FULL, Failure, Sent, UpstreamError
-from proxy.core.failures import MISSING, PROXY_STATUS_ERROR, STATUS, Next, after_answer, after_failure, status_of
+from proxy.core.failures import (
+    MISSING,
+    PROXY_STATUS_ERROR,
+    STATUS,
+    Next,
+    after_answer,
+    after_failure,
+    counts_as,
+    status_of,
+)
+from proxy.core.instances import Blame
 
 REFUSED = UpstreamError("modern", Failure.CONNECT, Sent.NONE, "refused")
 STALE = UpstreamError("modern", Failure.RESET, Sent.COMPLETE, "closed as we wrote", stale=True)
@@ -60,6 +71,15 @@ def test_what_was_not_sent_to_one_instance_is_tried_at_another_once(error, is_re
     asked = {"is_read": is_read, "replayable": True, "tried_again": tried_again, "fallback": is_read}
 
     assert after_failure(error, committed=False, others=True, **asked) is following
+
+
+@pytest.mark.parametrize("following", Next)
+def test_what_another_try_may_heal_counts_for_no_breaker_and_one_instance_of_several_is_no_dead_side(following):
+    found = {blame: counts_as(following, blame) for blame in Blame}
+    if following is Next.AGAIN:
+        assert set(found.values()) == {None}
+    else:
+        assert found == {Blame.SIDE: TRANSPORT, Blame.SHARED: ERROR, Blame.INSTANCE: None}
 
 
 def everything():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.instances import Change, HealthCheck, OutlierDetection, Roster, Turn, drawn, is_healthy
+from proxy.core.instances import Blame, Change, HealthCheck, OutlierDetection, Roster, Turn, drawn, is_healthy
 
 
 def roster(count: int = 3, **rules: object) -> Roster:
@@ -95,6 +95,18 @@ def test_no_more_are_ejected_than_a_share_but_always_one_and_never_the_last(coun
     assert not subject.is_down
 
 
+def test_whose_failure_it_is():
+    assert (roster(1).blame(0), roster(1).blame(None), roster(3).blame(None)) == (Blame.SIDE,) * 3
+    subject = roster(3)
+    assert subject.blame(1) is Blame.SHARED
+    fail(subject, 1, 5)
+    assert (subject.blame(1), subject.blame(0)) == (Blame.INSTANCE, Blame.SHARED)
+    checked(subject, 2, False)
+    assert (subject.blame(0), subject.blame(2)) == (Blame.SIDE, Blame.INSTANCE)
+    checked(subject, 0, False)  # only the ejected one is healthy
+    assert (subject.blame(0), subject.blame(1)) == (Blame.INSTANCE, Blame.SIDE)
+
+
 def test_a_side_with_one_instance_ejects_nothing():
     subject = roster(1)
     assert fail(subject, 0, 100) is None
@@ -156,6 +168,18 @@ def test_an_ejected_one_that_also_fails_its_checks_stays_out_when_its_ejection_e
     assert subject.asked == (1, 2)
 
 
+def test_where_the_healthy_ones_are_ejected_they_are_asked_all_the_same_and_the_side_is_not_down():
+    subject = Roster(2)
+    fail(subject, 0, 5)
+    checked(subject, 1, False)
+    assert (subject.asked, subject.is_down) == ((0,), False)
+
+    checked(subject, 0, False)
+    assert (subject.asked, subject.is_down) == ((0, 1), True)
+    assert "still" not in subject.troubles()[0][1]
+    assert "its health check fails" in subject.end(0, 30).why
+
+
 def test_a_good_check_does_not_end_an_ejection():
     """What traffic gets says more than what a check gets; Envoy takes it back by default."""
     subject = Roster(3)
@@ -198,12 +222,16 @@ def test_somebody_is_always_asked_and_down_means_that_nobody_is_available(count,
         if index >= count:
             continue
         if step == "end":
-            subject.end(index, now)
+            if any(each == index and "ejected" in why for each, why in subject.troubles()):
+                subject.end(index, now)
         elif step in ("ok", "bad"):
             subject.record(index, step == "ok", now)
         else:
             subject.check(index, step == "up", "")
         out = {index for index, _ in subject.troubles()}
+        sick = {index for index, why in subject.troubles() if "health check" in why}
         assert subject.asked
-        assert subject.is_down == (len(out) == count)
-        assert set(subject.asked) == (set(range(count)) - out if not subject.is_down else set(range(count)))
+        assert subject.is_down == (len(sick) == count)
+        assert set(subject.asked) == set(range(count)) - (
+            out if len(out) < count else set() if subject.is_down else sick
+        )

@@ -734,3 +734,52 @@ async def test_time_in_which_this_process_stood_still_does_not_make_a_side_slow(
 
         breaker = rig.gateway.breakers.of("users", Side.LEGACY)
         assert breaker is not None and breaker.shares(perf_counter()) == (1, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("dies", ["in flight", "hangs"])
+async def test_one_instance_of_several_that_dies_with_many_requests_opens_no_breaker_of_its_side(dies):
+    release = asyncio.Event()
+    async with running(instances=2) as rig:
+        for peer in rig.peers[Side.MODERN]:
+            peer.script = holding(release)
+        first, second = rig.peers[Side.MODERN]
+        clients = [await rig.connect() for _ in range(24)]
+        for client in clients:
+            await client.send(GET)
+        await until(lambda: len(first.seen) + len(second.seen) == 24)
+        assert len(first.seen) == 12
+        if dies == "hangs":
+            await until(lambda: len(first.seen) == 12)
+            for exchange in second.seen:
+                await exchange.send(ok())
+            await until(lambda: rig.pools[Side.MODERN].instances[1].requests == 0)
+            rig.pass_s(3.3)
+        else:
+            await first.stop()
+            for exchange in first.seen:
+                exchange.cut()
+            release.set()
+        answers = [await client.answer() for client in clients]
+
+        assert [answer.status for answer in answers] == [200] * 24
+        assert rig.trips == []
+        assert rig.pools[Side.MODERN].roster.asked == (1,)
+
+
+async def test_an_instance_whose_answers_others_stop_waiting_for_is_left_out():
+    brief = {**USERS, "weight": 0.0, "timeouts": {"exchange_s": 0.5}}
+    release = asyncio.Event()
+    async with running(brief, instances=2) as rig:
+        first, second = rig.peers[Side.LEGACY]
+        first.script = second.script = holding(release)
+        clients = [await rig.connect() for _ in range(20)]
+        for client in clients:
+            await client.send(GET)
+        await until(lambda: (len(first.seen), len(second.seen)) == (10, 10))
+        for exchange in second.seen:
+            await exchange.send(ok())
+        await until(lambda: rig.pools[Side.LEGACY].instances[1].requests == 0)
+        rig.pass_s(0.7)
+        assert sorted([(await client.answer()).status for client in clients]) == [200] * 10 + [504] * 10
+        assert rig.pools[Side.LEGACY].roster.asked == (1,)
+        release.set()

@@ -508,3 +508,24 @@ async def test_a_held_answer_whose_client_leaves_leaves_nothing_behind():
         client.reset()
         await until(lambda: rig.pools[Side.MODERN].connections == 0)
         assert rig.legacy.seen == [] and rig.count() == 1
+
+
+async def test_an_instance_whose_held_answers_never_end_is_left_out():
+    async def stalls(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\nx")
+        await asyncio.Event().wait()
+
+    async with running(instances=2) as rig:
+        first, second = rig.peers[Side.MODERN]
+        first.script = second.script = stalls
+        clients = [await rig.connect() for _ in range(20)]
+        for client in clients:
+            await client.send(GET)
+        for instance in rig.pools[Side.MODERN].instances:
+            await until(lambda instance=instance: sum(bool(line._head) for line in instance.lines) == 10)
+        for exchange in second.seen:
+            await exchange.send(b"12345678")
+        await until(lambda: rig.pools[Side.MODERN].instances[1].requests == 0)
+        rig.pass_s(3.3)
+        assert [(await client.answer()).status for client in clients] == [200] * 20
+        assert rig.pools[Side.MODERN].roster.asked == (1,)

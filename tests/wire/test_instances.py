@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from proxy.core.errors import POOL_FULL
-from proxy.core.instances import Change, OutlierDetection, Roster, Turn
+from proxy.core.errors import POOL_FULL, UpstreamError
+from proxy.core.instances import Blame, Change, OutlierDetection, Roster, Turn
 from proxy.core.limits import PoolLimits, WireLimits
 from proxy.wire.instances import Instance, Place, least_busy
 from proxy.wire.pool import Pool, Waits
+from proxy.wire.upstream import Line
 from proxy.wire.wheel import Wheel
 from tests import pki
 from tests.peers import Exchange, Side, ok
@@ -118,7 +119,7 @@ async def test_what_failed_is_tried_at_another_instance():
             told = Told()
             line = house.pool.send(GET, told, WAITS)
             await until(lambda told=told: told.over)
-            assert house.pool.has_others(line)
+            assert house.pool.blame(line) is Blame.SHARED
             before = house.seen()
             await house.ask(after=line)
             other = 1 - next(index for index, each in enumerate(house.pool.instances) if each is line.instance)
@@ -131,7 +132,7 @@ async def test_where_there_is_no_other_instance_the_same_one_is_tried():
         line = house.pool.send(GET, told := Told(), WAITS)
         await until(lambda: told.over)
 
-        assert not house.pool.has_others(line)
+        assert house.pool.blame(line) is Blame.SIDE
         assert (await house.ask(after=line))[0].complete
 
 
@@ -157,6 +158,75 @@ async def test_an_instance_that_answers_5xx_is_left_out_and_one_that_answers_4xx
 
         assert [(change.index, change.turn) for change in house.changes] == [(1, Turn.EJECTED)]
         assert house.seen()[1] == 5
+
+
+async def test_answers_that_end_with_their_connection_count_as_well():
+    async with family(2, consecutive_5xx=3) as house:
+
+        async def closing(exchange: Exchange) -> None:
+            status = 200 if exchange.line.endswith(b"/fine HTTP/1.1") else 500
+            await exchange.send(b"HTTP/1.1 %d X\r\n\r\nx" % status)
+            exchange.writer.close()
+
+        await house.sides[1].stop()
+        house.pool.judge(house.pool.instances[1], fine=False)
+        for _ in range(2):
+            house.pool.judge(house.pool.instances[1], fine=False)
+        assert house.pool.roster.asked == (0,)
+        house.sides[0].script = closing
+        instance = house.pool.instances[0]
+        for path, failing_now in ((b"/", True), (b"/fine", False), (b"/", True)):
+            told = Told()
+            house.pool.send(GET.replace(b"/ ", path + b" ", 1), told, WAITS)
+            await until(lambda told=told: told.over)
+            assert instance.failing is failing_now
+
+
+async def test_a_switch_of_protocols_is_a_good_answer():
+    async with family(2) as house:
+        house.answer(0, b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: a\r\n\r\n")
+        house.answer(1, b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: a\r\n\r\n")
+        for instance in house.pool.instances:
+            house.pool.judge(instance, fine=False)
+        told = Told(upgrade=b"a")
+        line = house.pool.send(GET, told, WAITS)
+        await until(lambda: told.status == 101)
+        assert line.instance is not None and not line.instance.failing
+        line.cancel()
+
+
+async def test_who_waited_in_vain_may_blame_the_instance_but_not_for_the_queue():
+    async with family(2, connections=2, consecutive_5xx=1) as house:
+        house.sides[0].script = house.sides[1].script = hang
+        queued = Waits(connect_s=1, head_s=15, idle_s=60, queue_s=5)
+        lines = [house.pool.send(GET, Told(), queued) for _ in range(3)]
+        await until(lambda: sum(house.seen()) == 2)
+        lines[2].blame()
+        assert house.changes == []
+        lines[0].blame()
+        assert [change.turn for change in house.changes] == [Turn.EJECTED]
+        for line in lines:
+            line.cancel()
+
+
+async def test_a_try_that_failed_is_not_in_the_way_of_the_next_one():
+    async with family(2, connections=1, pending=0, consecutive_5xx=0) as house:
+        await house.sides[0].stop()
+        answered = 0
+        for _ in range(20):
+            told, again = Told(), Told()
+            failed: list[object] = []
+
+            def retry(line: Line, error: UpstreamError, again: Told = again, failed: list[object] = failed) -> None:
+                failed.append(error)
+                house.pool.send(GET, again, WAITS, after=line)
+
+            told.failed = retry  # type: ignore[method-assign]
+            house.pool.send(GET, told, WAITS)
+            await until(lambda told=told, again=again: told.over or again.over)
+            assert again.error is None
+            answered += told.complete or again.complete
+        assert answered == 20
 
 
 async def test_an_instance_that_does_not_answer_is_left_out():
