@@ -96,7 +96,7 @@ class Pool:
         `careful` (writes) takes an idle connection only if it was in use a moment ago. `after` is the line on which
         the message failed before: it goes over none that is idle, and to another instance if there is one.
         """
-        found = None if self._pending else self.find(careful, after)
+        found = None if self._pending and after is None else self.find(careful, after)  # its turn had come before
         if isinstance(found, Upstream):
             found.start(message, receiver, waits)
             return found

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from proxy.core.errors import POOL_FULL, UpstreamError
 from proxy.core.instances import Blame, Change, OutlierDetection, Roster, Turn
@@ -337,3 +338,30 @@ async def test_a_closed_pool_forgets_its_ejections():
 
 def test_a_place_is_shown_as_people_write_it():
     assert (str(Place("app", 80)), str(Place("::1", 8080))) == ("app:80", "[::1]:8080")
+
+
+async def test_a_second_try_does_not_wait_behind_those_who_wait_for_the_first():
+    async with family(2, connections=1, pending=2, consecutive_5xx=0) as house:
+        await house.sides[0].stop()
+        waits = Waits(connect_s=1, head_s=15, idle_s=60, queue_s=5)
+        order: list[str] = []
+
+        class Retrying(Told):
+            name = ""
+
+            def answer(self, *args: Any) -> None:
+                order.append(self.name)
+                super().answer(*args)
+
+            def failed(self, line: Line, error: UpstreamError) -> None:
+                assert error.kind != POOL_FULL, error
+                house.pool.send(GET, self, waits, after=line)
+
+        for _ in range(10):
+            order.clear()
+            messages = [Retrying() for _ in range(3)]
+            for name, told in zip("abc", messages, strict=True):
+                told.name = name
+                house.pool.send(GET, told, waits)
+            await until(lambda messages=messages: all(told.complete for told in messages))
+            assert order == ["a", "b", "c"]
