@@ -72,7 +72,7 @@ class RequestHead:
 class AnswerHead:
     """One answer's head from a side: framing settled, hop-by-hop fields gone."""
 
-    __slots__ = ("fields", "keep_alive", "length", "minor", "named", "saw", "status", "upgrade")
+    __slots__ = ("fields", "is_ordinary", "keep_alive", "length", "minor", "named", "saw", "status", "upgrade")
 
     def __init__(self, status: int, fields: bytes, length: int) -> None:
         self.status = status
@@ -83,14 +83,17 @@ class AnswerHead:
         self.keep_alive = True
         self.named: frozenset[bytes] = frozenset()  # what Connection named, already removed
         self.upgrade = b""
+        self.is_ordinary = False  # a body of declared length follows on a connection that stays; HEAD aside
 
     def get(self, name: bytes) -> bytes | None:
         """Return the first value of the field `name` (lower case), or None."""
         return value_of(self.fields, name)
 
-    def is_ordinary(self) -> bool:
-        """Say whether a body of declared length follows on a connection that stays; HEAD aside."""
-        return self.length > 0 and self.keep_alive and self.status >= 200 and self.status not in (204, 304)
+    def settle(self) -> AnswerHead:
+        """Find out, when all is known, whether a body of declared length follows on a connection that stays."""
+        has_body = self.status >= 200 and self.status not in (204, 304)
+        self.is_ordinary = self.length > 0 and self.keep_alive and has_body
+        return self
 
 
 class SawAnswer:

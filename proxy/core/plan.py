@@ -103,13 +103,18 @@ def plan(
     `entity` is a key found in the body, for a second call where `Plan.needs_entity` asked for it.
     """
     path = head.path
-    if not is_plain(path):
-        path, ambiguous = normal_form(path)
-        if ambiguous:
-            return _plan_ambiguous(table, head, situations)
-    found = table.find(head.method, path)
+    found = table.recent.get(path) if head.method == b"GET" else None
     if found is None:
-        return Planned(table.unclaimed(kind_of(head)))
+        raw = path
+        if not is_plain(path):
+            path, ambiguous = normal_form(path)
+            if ambiguous:
+                return _plan_ambiguous(table, head, situations)
+        found = table.find(head.method, path)
+        if found is None:
+            return Planned(table.unclaimed(kind_of(head)))
+        if head.method == b"GET":
+            table.remember(raw, found)
     route, params = found
     component = route.component
     situation = situations[component.index]
@@ -161,6 +166,8 @@ def bucket_for(route: RouteRules, head: RequestHead, params: Params, roll: int, 
         value = value_behind(head.fields, component.first_header)
         if value:
             return bucket_of(value, component.cohort), 0
+        if component.then_client:
+            return bucket_of(head.peer, component.cohort), 1
         start = 1
     if component.takes_entity and not entity and route.entity is not None:
         entity = route.entity.of_path(params) or b""

@@ -54,7 +54,7 @@ class Exchange:
         self._planned = planned
         self._plan = planned.plan
         self._forwarded = forwarded  # ready-joined Host, Via, X-Forwarded-*, X-Request-Id
-        self._leg: Leg = gateway.leg(planned.plan)
+        self._leg: Leg = gateway.legs.get(planned.plan) or gateway.leg(planned.plan)
         self._line: Line | None = None
         self._started_s = self._tried_s = perf_counter()
         self._status = 0
@@ -219,7 +219,7 @@ class Exchange:
             return
         planned = self._planned = self._gateway.plan_again(self._request, entity)
         self._plan = planned.plan
-        self._leg = self._gateway.leg(planned.plan)
+        self._leg = self._gateway.legs.get(planned.plan) or self._gateway.leg(planned.plan)
 
     def _keep_only_if_unsent(self) -> None:
         """Give up what is too long to be kept, once some of it was sent; until then it is held back anyway."""

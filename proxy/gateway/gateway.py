@@ -64,7 +64,7 @@ class Gateway:
         self.origins = tuple(origin for side in sides.values() for origin in side.origins)
         self.breakers = Breakers(tell)
         self.records = Records(manner.access_log)
-        self._legs: dict[Plan, Leg] = {}  # to the side that was planned
+        self.legs: dict[Plan, Leg] = {}  # to the side that was planned
         self._other_legs: dict[Plan, Leg] = {}  # to the one that stands in
         self._count = 0
         self._plan = plan
@@ -73,7 +73,7 @@ class Gateway:
     def follow(self, table: Table, emergencies: Mapping[str, Side], store_lost: bool) -> None:
         """Plan by other rules, emergencies or standing of the store from the next request on; one assignment."""
         if table is not self.table:
-            self._legs = {}
+            self.legs = {}
             self._other_legs = {}
         self.breakers.follow(table, emergencies, store_lost)
         self.table = table
@@ -145,10 +145,8 @@ class Gateway:
     # What exchanges call
 
     def leg(self, decided: Plan) -> Leg:
-        """Return the leg of a plan to its side; the same one for all its requests."""
-        leg = self._legs.get(decided)
-        if leg is None:
-            leg = self._legs[decided] = self._new_leg(decided, decided.side)
+        """Return the leg of a plan to its side; the same one for all its requests, to be looked up in `legs`."""
+        leg = self.legs[decided] = self._new_leg(decided, decided.side)
         return leg
 
     def other_leg(self, decided: Plan) -> Leg:

@@ -121,7 +121,7 @@ class AnswerReader:
         if raw == self._raw:
             return self._head
         head = read_answer(raw, self._limits)
-        if head.is_ordinary():
+        if head.is_ordinary:
             self._raw = raw
             self._head = head
         return head
@@ -361,7 +361,7 @@ def read_answer(head: bytes, limits: WireLimits) -> AnswerHead:
         answer.fields = without(fields, answer.named)
     if b"text/event-stream" in head:
         answer.saw |= SawAnswer.STREAM
-    return answer
+    return answer.settle()
 
 
 def _read_status_line(line: bytes) -> tuple[int, int]:

@@ -275,7 +275,7 @@ class Upstream(asyncio.Protocol, Paced):
             if end > self._limits.head_bytes:
                 raise BadAnswer(f"a head of more than {self._limits.head_bytes} bytes")
             head = self._reader.read(data[:end] if end < len(data) else data)
-            if head.length == len(data) - end and head.is_ordinary() and not receiver.head_only:
+            if head.length == len(data) - end and head.is_ordinary and not receiver.head_only:
                 # Nearly every answer: in one piece, and nothing behind it.
                 self._leave(head, rest=False)
                 receiver.answer(self, head, [data[end:]], True)

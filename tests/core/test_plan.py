@@ -11,7 +11,7 @@ from proxy.core.assign import bucket_of
 from proxy.core.messages import Saw
 from proxy.core.plan import CALM, NO_BUCKET, PER_REQUEST, Planned, Situation, compile_table, plan, plan_overloaded
 from proxy.core.rules import ComponentKind, Phase, Side
-from proxy.core.table import Table
+from proxy.core.table import RECENT, RECENT_BYTES, Table
 from tests.core.planning import component, head, table
 
 L, M = Side.LEGACY, Side.MODERN
@@ -458,3 +458,41 @@ def test_without_rules_everything_goes_to_legacy():
 
     assert decided(plan(empty, head("GET", "/api/users"), [])) == (L, "unclaimed", None)
     assert decided(plan(empty, head("POST", "/a//b"), [])) == (L, "ambiguous", None)
+
+
+# Paths that come again
+
+
+def test_a_path_that_comes_again_is_planned_as_the_first_time_be_it_raw_or_not():
+    found = table(component(weight=WEIGHT, routes={"/u/{id}": {"entity": "{id}"}, "POST /u/{id}": {"kind": "read"}}))
+    for path in ("/u/1", "/u/%61", "/u/.well", "/u/1", "/u/%61", "/u/1"):
+        first = ask(found, head("GET", path, x_user_id=MOVED))
+        again = ask(found, head("GET", path, x_user_id=MOVED))
+        assert (again.plan, again.params) == (first.plan, first.params)
+    assert ask(found, head("GET", "/u/%61")).params == (b"a",)
+    assert set(found.recent) == {b"/u/1", b"/u/%61", b"/u/.well"}
+
+    assert ask(found, head("POST", "/u/1")).plan.route == "POST /u/{id}"
+    assert ask(found, head("GET", "/u/1")).plan.route == "/u/{id}"
+    assert ask(found, head("GET", "/u/x/../1")).plan.ambiguous
+    assert ask(found, head("GET", "/u/x/../1")).plan.ambiguous
+    assert ask(found, head("GET", "/none")).plan.component is None
+    assert b"/u/x/../1" not in found.recent and b"/none" not in found.recent
+
+
+def test_no_more_paths_are_kept_than_a_table_has_room_for():
+    found = table(component(weight=WEIGHT))
+    for number in range(RECENT + 10):
+        ask(found, head("GET", f"/api/users/{number}"))
+    assert len(found.recent) <= RECENT
+    ask(found, head("GET", "/api/users/" + "x" * RECENT_BYTES))
+    assert max(map(len, found.recent)) <= RECENT_BYTES
+
+
+def test_the_client_decides_where_the_header_is_absent_and_it_is_the_second_source():
+    first = table(component(weight=WEIGHT, sticky=["header:x-user-id", "client"]))
+    later = table(component(weight=WEIGHT, sticky=["header:x-user-id", "header:x-none", "client"]))
+    for peer in ("10.0.0.1", "10.0.0.2", "::1"):
+        asked = head("GET", "/api/users", peer=peer)
+        assert ask(first, asked).bucket == ask(later, asked).bucket
+        assert (ask(first, asked).sticky, ask(later, asked).sticky) == (1, 2)
