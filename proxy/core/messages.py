@@ -35,13 +35,7 @@ class RequestHead:
     )  # fmt: skip
 
     def __init__(
-        self,
-        method: bytes,
-        target: bytes,
-        fields: bytes = b"",
-        *,
-        host: bytes = b"",
-        peer: bytes = b"",
+        self, method: bytes, target: bytes, fields: bytes = b"", host: bytes = b"", saw: int = 0, peer: bytes = b""
     ) -> None:
         self.method = method
         self.target = target  # origin-form, the raw bytes that go to the side
@@ -52,7 +46,7 @@ class RequestHead:
         self.minor = 1  # of HTTP/1.x
         self.length = 0  # bytes of body; UNKNOWN_LENGTH when chunked
         self.upgrade = b""  # the protocol asked for, or empty
-        self.saw = 0
+        self.saw = saw  # Saw bits
         self.force = b""
         self.forwarded = b""  # fields likewise: what only a trusted peer may say
         self.keep_alive = True

@@ -88,8 +88,7 @@ class RequestReader:
         if raw == self._raw:
             method, target, minor = read_request_line(head[:end])
             if minor:
-                request = RequestHead(method, target, self._fields, host=self._host)
-                request.saw = self._saw
+                request = RequestHead(method, target, self._fields, self._host, self._saw)
                 _check_target(request, self._limits)
                 return request
         request = read_request(head, self._limits, self._own)
@@ -144,8 +143,7 @@ def read_request(head: bytes, limits: WireLimits, own: dict[bytes, Field] | None
         fields, saw, special = REQUEST_FIELDS.read_all(lines[1:-2], {} if own is None else own)
     except BadField as exc:
         raise Refused(400, str(exc), "syntax") from None
-    request = RequestHead(method, target, fields)
-    request.saw = saw
+    request = RequestHead(method, target, fields, b"", saw)
     request.minor = minor
     _settle(request, special)
     if request.length > limits.body_bytes > 0:
