@@ -100,6 +100,18 @@ def check_answers(name: str, port: int) -> None:
         raise NotReady(f"{name} does not pass the answers on as they are: {small[:200]!r}, {len(big)} bytes of 1 MiB")
 
 
+def crowd(bench: Bench) -> None:
+    """CPU time of one small GET on 32 connections, while thousands of others are idle."""
+    count = affordable(IDLE_CONNECTIONS)
+    gateway = banyan.Gateway(f"banyan beside {count:,} idle")
+    for _ in range(bench.rounds):
+        running, port = bench.start(gateway.name, gateway)
+        with running:
+            running.ready(port, "/api/users/1")
+            with idle_connections(port, count):
+                cost_of(bench, running, port, PLAIN, "crowd, 1 field")
+
+
 def start(bench: Bench) -> None:
     """Seconds from the start of the process until it is ready and serves; the store is there already."""
     gateway = banyan.Gateway()
@@ -138,6 +150,7 @@ JOBS: dict[str, Callable[[Bench], None]] = {
     "plain": plain,
     "large": large,
     "routes": routes,
+    "crowd": crowd,
     "start": start,
     "memory": memory,
 }
