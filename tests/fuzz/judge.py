@@ -277,7 +277,9 @@ class _Walk:
     def _unanswered(self, planned: Planned, group: list[Asked], outcomes: list[Outcome]) -> bool:
         if self._unheard:
             return planned.body.state == WHOLE
-        if self._may_queue() or any(outcome.kind == OPEN for outcome in outcomes) or planned.body.state != WHOLE:
+        if self._may_queue() and not self._released:
+            pass  # one that waits is not read on, whatever its body comes to
+        elif any(outcome.kind == OPEN for outcome in outcomes) or planned.body.state != WHOLE:
             if planned.body.state == BAD or self._released:
                 self._owed("an answer")
         else:
