@@ -8,10 +8,20 @@ a replica whose rules say `$.id` never loads it.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 _PLAIN = re.compile(r"\$(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 _CHARACTERS_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step down a document: to these members and items, or to all of them (None); `deep` from any depth below."""
+
+    keys: tuple[str | int, ...] | None
+    deep: bool = False
 
 
 def fault_of(path: str, *, singular: bool = False) -> str | None:
@@ -43,11 +53,36 @@ def keys_of(path: str) -> tuple[str | int, ...]:
     if _PLAIN.fullmatch(path):
         return tuple(path.split(".")[1:])
     compiled = _compiled(path)
-    return tuple(
-        selector.name if hasattr(selector, "name") else selector.index
-        for segment in compiled.segments
-        for selector in segment.selectors
-    )
+    return tuple(_key_of(selector) for segment in compiled.segments for selector in segment.selectors)
+
+
+def steps_of(path: str) -> tuple[Step, ...] | None:
+    """
+    Return the steps of a path that was found right, or None if it takes more than names, indexes and wildcards.
+
+    `$.items[*].id` has three: to `items`, to any item, to `id`.
+    """
+    if _PLAIN.fullmatch(path):
+        return tuple(Step((name,)) for name in path.split(".")[1:])
+    found = []
+    for segment in _compiled(path).segments:
+        kinds = {type(selector).__name__ for selector in segment.selectors}
+        if not kinds <= {"NameSelector", "IndexSelector", "WildcardSelector"}:
+            return None
+        keys = None if "WildcardSelector" in kinds else tuple(map(_key_of, segment.selectors))
+        found.append(Step(keys, deep=type(segment).__name__ == "JSONPathRecursiveDescentSegment"))
+    return tuple(found)
+
+
+def query_of(path: str) -> Callable[[Any], list[tuple[str | int, ...]]]:
+    """Return what finds the places in a document that a path names, whatever the path takes."""
+    compiled = _compiled(path)
+    return lambda document: [match.parts for match in compiled.finditer(document)]
+
+
+def _key_of(selector: Any) -> str | int:
+    key: str | int = selector.name if hasattr(selector, "name") else selector.index
+    return key
 
 
 def _compiled(path: str) -> Any:
