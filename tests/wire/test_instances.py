@@ -14,7 +14,7 @@ from proxy.core.instances import Blame, Change, OutlierDetection, Roster, Turn
 from proxy.core.limits import PoolLimits, WireLimits
 from proxy.wire.instances import Instance, Place, least_busy
 from proxy.wire.pool import Pool, Waits
-from proxy.wire.upstream import Line
+from proxy.wire.upstream import Line, Upstream
 from proxy.wire.wheel import Wheel
 from tests import pki
 from tests.peers import Exchange, Side, ok
@@ -365,3 +365,15 @@ async def test_a_second_try_does_not_wait_behind_those_who_wait_for_the_first():
                 house.pool.send(GET, told, waits)
             await until(lambda messages=messages: all(told.complete for told in messages))
             assert order == ["a", "b", "c"]
+
+
+async def test_on_a_connection_that_stood_the_instance_is_blamed_as_well():
+    async with family(2, connections=2, consecutive_5xx=1) as house:
+        await house.ask(20)
+        assert all(instance.idle for instance in house.pool.instances)
+        house.sides[0].script = house.sides[1].script = hang
+        line = house.pool.send(GET, Told(), WAITS)
+        assert isinstance(line, Upstream)
+        line.blame()
+        assert [change.turn for change in house.changes] == [Turn.EJECTED]
+        line.cancel()
