@@ -343,8 +343,10 @@ def test_a_place_is_shown_as_people_write_it():
 async def test_a_second_try_does_not_wait_behind_those_who_wait_for_the_first():
     async with family(2, connections=1, pending=2, consecutive_5xx=0) as house:
         await house.sides[0].stop()
+        house.answer(1, b"HTTP/1.1 200 X\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")  # else it is used again
         waits = Waits(connect_s=1, head_s=15, idle_s=60, queue_s=5)
         order: list[str] = []
+        failed: list[str] = []
 
         class Retrying(Told):
             name = ""
@@ -354,7 +356,7 @@ async def test_a_second_try_does_not_wait_behind_those_who_wait_for_the_first():
                 super().answer(*args)
 
             def failed(self, line: Line, error: UpstreamError) -> None:
-                assert error.kind != POOL_FULL, error
+                failed.append(error.kind)
                 house.pool.send(GET, self, waits, after=line)
 
         for _ in range(10):
@@ -365,6 +367,7 @@ async def test_a_second_try_does_not_wait_behind_those_who_wait_for_the_first():
                 house.pool.send(GET, told, waits)
             await until(lambda messages=messages: all(told.complete for told in messages))
             assert order == ["a", "b", "c"]
+        assert failed and POOL_FULL not in failed
 
 
 async def test_on_a_connection_that_stood_the_instance_is_blamed_as_well():
