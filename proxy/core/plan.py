@@ -35,7 +35,7 @@ __all__ = [
     "AMBIGUOUS_PATH", "CALM", "NO_BUCKET", "NO_FALLBACK", "OVERLOADED", "PER_REQUEST", "UNCLAIMED", "WRITES_NOT_SAFE",
     "ComponentRules", "EntityKey", "FallbackOn", "Mark", "Plan", "PlanDefaults", "Planned", "Reason", "Refusal",
     "RequestKind", "RouteRules", "Situation", "Table", "choose", "compile_table", "eligible_now", "kind_of", "plan",
-    "plan_overloaded", "spare",
+    "shed", "spare",
 ]  # fmt: skip
 
 _READ_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
@@ -134,19 +134,10 @@ def plan(
     return _plan_read(route, situation, Asked(head, params, forced, roll, entity))
 
 
-def plan_overloaded(
-    table: Table,
-    head: RequestHead,
-    situations: Sequence[Situation],
-    forced: Side | None = None,
-    roll: int = 0,
-    entity: bytes = b"",
-) -> Planned:
-    """Decide like `plan` for a process that has more to do than it gets done: it takes writes and tunnels only."""
-    planned = plan(table, head, situations, forced, roll, entity)
+def shed(table: Table, planned: Planned) -> None:
+    """Let a process that has more to do than it gets done refuse what was planned, unless it is a write or a tunnel."""
     if planned.plan.kind is _READ and planned.plan.refusal is None:
         planned.plan = table.refused(planned.plan, OVERLOADED)
-    return planned
 
 
 def kind_of(head: RequestHead, route: RouteRules | None = None) -> RequestKind:

@@ -16,7 +16,7 @@ from proxy.core.failures import MISSING
 from proxy.core.headers import is_host, loops
 from proxy.core.messages import CRLF, RequestHead, Saw, value_of, values_of
 from proxy.core.phases import RequestKind
-from proxy.core.plan import Planned, plan, plan_overloaded
+from proxy.core.plan import Planned, plan, shed
 from proxy.core.rules import Side
 from proxy.core.stats import first_segments
 from proxy.core.table import Table
@@ -68,7 +68,7 @@ class Gateway:
         self.legs: dict[Plan, Leg] = {}  # to the side that was planned
         self._other_legs: dict[Plan, Leg] = {}  # to the one that stands in
         self._count = 0
-        self._plan = plan
+        self._overloaded = False
         self.follow(table, {}, store_lost=True)
 
     def follow(self, table: Table, emergencies: Mapping[str, Side], store_lost: bool) -> None:
@@ -81,7 +81,7 @@ class Gateway:
 
     def heed_load(self, overloaded: bool) -> None:
         """Plan from the next request on for a process that is overloaded, or that is not any more."""
-        self._plan = plan_overloaded if overloaded else plan
+        self._overloaded = overloaded
 
     # What the wire calls
 
@@ -107,7 +107,9 @@ class Gateway:
         else:
             forwarded = b"%b%x\r\n" % (forwarded_lines(client, request.host, manner), count)
         forced = self._forced(request) if request.saw & Saw.FORCE else None
-        planned = self._plan(self.table, request, self.breakers.situations, forced, count)
+        planned = plan(self.table, request, self.breakers.situations, forced, count)
+        if self._overloaded:
+            shed(self.table, planned)
         decided = planned.plan
         if decided.refusal is not None:
             self._turn_away(client, request, decided)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.core.assign import bucket_of
 from proxy.core.messages import Saw
-from proxy.core.plan import CALM, NO_BUCKET, PER_REQUEST, Planned, Situation, compile_table, plan, plan_overloaded
+from proxy.core.plan import CALM, NO_BUCKET, PER_REQUEST, Planned, Situation, compile_table, plan, shed
 from proxy.core.rules import ComponentKind, Phase, Side
 from proxy.core.table import RECENT, RECENT_BYTES, Table
 from tests.core.planning import component, head, table
@@ -179,6 +179,12 @@ def test_an_ambiguous_path_goes_to_legacy_alone_or_is_refused(kind, phase, setti
         assert made.reason == ("store_lost" if unsafe else "ambiguous")
         assert (made.refusal and made.refusal.status) == (400 if strict else 503 if unsafe else None)
         assert made.ambiguous is not unsafe
+
+
+def plan_overloaded(found: Table, *asked) -> Planned:
+    planned = plan(found, *asked)
+    shed(found, planned)
+    return planned
 
 
 @pytest.mark.parametrize(

@@ -252,45 +252,17 @@ async def left_out(play: Play) -> None:
 
 @fault("F1I", "one of modern's three instances is killed (SIGKILL)", instances=3)
 async def instance_killed(play: Play) -> None:
-    await play.calm()
-    with play.fault():
-        await play.stage.modern.kill()
-        await play.last()
-        await play.stage.modern.start()
-    await play.recovery()
-    await play.settle()
-    nothing_lost(play, aborted=True)
-    all_answered(play)
-    aborted_only_in_flight(play)
+    await killed(play)
     await left_out(play)
 
 
 @fault("F2I", "one of modern's three instances hangs (SIGSTOP)", instances=3)
 async def instance_hangs(play: Play) -> None:
-    await play.calm()
-    with play.fault():
-        play.stage.modern.hang()
-        await play.last()
-        play.stage.modern.go_on()
-    await play.recovery()
-    await play.settle()
-    nothing_lost(play)
-    all_answered(play)
+    await hangs(play)
     await left_out(play)
 
 
 @fault("F7I", "one of modern's three instances is a black hole", proxied=True, instances=3)
 async def instance_swallows(play: Play) -> None:
-    proxy = play.stage.proxies["modern"]
-    await play.calm()
-    with play.fault():
-        proxy.swallow()
-        await play.last()
-        proxy.reset_all()
-        proxy.heal()
-        await proxy.start()
-    await play.recovery()
-    await play.settle()
-    nothing_lost(play)
-    all_answered(play)
+    await black_hole(play)
     await left_out(play)
