@@ -1,0 +1,357 @@
+"""
+Do two documents say the same? One walk over both, with the rules at hand; every difference is named.
+
+Ground floor. What comes out is a value: differences with a kind, a path template and both values, and the rules that
+explained something. Knows bodies only: whole answers are compared in `compare`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from proxy.core.comparerules import CompareRules, How, Treatment
+from proxy.core.jsontext import Document, exactly, parse
+from proxy.core.likeness import NORMAL_FORMS, is_within, number
+from proxy.core.places import State
+
+MOST_DIFFERENCES = 50
+MOST_LEVELS = 100  # deeper than this a document is compared as a whole
+NULL_IS_MISSING = "null-is-missing"
+ABSENT = object()  # the other document has nothing in this place
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
+_IS_KEY = re.compile(  # a member whose name is data: numbers, UUIDs, long hexadecimal words
+    r"-?\d+|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?=[a-z]*\d)[0-9a-f]{16,}|.{65,}", re.DOTALL | re.ASCII
+)
+_SCALARS = frozenset((str, int, float, bool, type(None), Decimal))
+_NUMBERS = frozenset((int, float, Decimal))
+
+_State = State[Treatment]
+
+
+class Kind(StrEnum):
+    """In what two answers differ."""
+
+    MISSING = "missing"  # the second has it not
+    EXTRA = "extra"  # the first has it not
+    TYPE = "type"
+    VALUE = "value"
+    ORDER = "order"  # the same items, one behind another
+    LENGTH = "length"
+    STATUS = "status"
+    HEADER = "header"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One difference; `path` is a template (`$.items[*].id`), `place` where it was. ABSENT where there is nothing."""
+
+    kind: Kind
+    path: str
+    place: tuple[str | int, ...]
+    first: Any
+    second: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What came of it; `cut` if there are more differences than were looked for."""
+
+    differences: tuple[Difference, ...] = ()
+    explained: tuple[str, ...] = ()  # the rules without which there would be more
+    cut: bool = False
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether nothing is left to be explained."""
+        return not self.differences
+
+
+EQUAL = Comparison()
+
+
+def compare_bodies(first: bytes, second: bytes, rules: CompareRules, most: int = MOST_DIFFERENCES) -> Comparison:
+    """Compare two bodies without content coding: as JSON if both are, else byte by byte."""
+    if first == second:
+        return EQUAL
+    one, other = parse(first), parse(second)
+    if one is None or other is None:
+        if one is not other:
+            return _as_a_whole(Kind.TYPE, _shown(first, one), _shown(second, other))
+        return _as_a_whole(Kind.VALUE, first, second)
+    if one.repeats or other.repeats:  # readers may take either member: only the same text is the same
+        return _as_a_whole(Kind.VALUE, first, second)
+    if one.is_exact is not other.is_exact:
+        one, other = exactly(first, one), exactly(second, other)
+    return compare_documents(one.value, other.value, rules, most)
+
+
+def compare_documents(first: Any, second: Any, rules: CompareRules, most: int = MOST_DIFFERENCES) -> Comparison:
+    """Compare two parsed documents."""
+    walk = _Walk(most)
+    try:
+        walk.compare(first, second, rules.root(first, second))
+    except _Enough:
+        return Comparison(tuple(walk.differences), tuple(walk.explained), cut=True)
+    if not walk.differences and not walk.explained:
+        return EQUAL
+    return Comparison(tuple(walk.differences), tuple(walk.explained))
+
+
+def template_of(place: tuple[str | int, ...]) -> str:
+    """Return a place as a JSONPath in which indexes, and names that are data, are `*`."""
+    steps = []
+    for key in place:
+        if isinstance(key, int):
+            steps.append("[*]")
+        elif _IS_KEY.fullmatch(key):
+            steps.append(".*")
+        else:
+            steps.append(f".{key}" if _NAME.fullmatch(key) else f"[{orjson.dumps(key).decode()}]")
+    return "$" + "".join(steps)
+
+
+def _as_a_whole(kind: Kind, first: Any, second: Any) -> Comparison:
+    return Comparison((Difference(kind, "$", (), first, second),))
+
+
+def _shown(text: bytes, document: Document | None) -> Any:
+    return text if document is None else document.value
+
+
+class _Enough(Exception):
+    """As many differences as were looked for."""
+
+
+class _Walk:
+    """The way through two documents; where it is stands in `_place`."""
+
+    __slots__ = ("_most", "_place", "differences", "explained")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._place: list[str | int] = []
+        self.differences: list[Difference] = []
+        self.explained: dict[str, None] = {}
+
+    def compare(self, first: Any, second: Any, state: _State) -> None:
+        if _is_same(first, second) or (state.values and self._is_treated(first, second, state)):
+            return
+        if len(self._place) >= MOST_LEVELS:
+            self._differs(Kind.VALUE, first, second)
+            return
+        kind, other_kind = type(first), type(second)
+        if kind is dict and other_kind is dict:
+            self._members(first, second, state)
+        elif kind is list and other_kind is list:
+            self._items(first, second, state)
+        elif kind is other_kind or (kind in _NUMBERS and other_kind in _NUMBERS):
+            if first != second:
+                self._differs(Kind.VALUE, first, second)
+        else:
+            self._differs(Kind.TYPE, first, second)
+
+    def _members(self, first: dict[str, Any], second: dict[str, Any], state: _State) -> None:
+        place = self._place
+        for name, value in first.items():
+            other = second.get(name, ABSENT)
+            kind = type(value)
+            if kind in _SCALARS and kind is type(other) and value == other:
+                continue
+            place.append(name)
+            if other is ABSENT:
+                self._absent(Kind.MISSING, value, ABSENT, state.step(name))
+            else:
+                self.compare(value, other, state.step(name))
+            place.pop()
+        for name, other in second.items():
+            if name not in first:
+                place.append(name)
+                self._absent(Kind.EXTRA, ABSENT, other, state.step(name))
+                place.pop()
+
+    def _absent(self, kind: Kind, first: Any, second: Any, state: _State) -> None:
+        for each in state.values:
+            is_null = first is None or second is None
+            if each.how is How.IGNORE or (each.argument == NULL_IS_MISSING and is_null):
+                self.explained[each.text] = None
+                return
+        self._differs(kind, first, second)
+
+    def _items(self, first: list[Any], second: list[Any], state: _State) -> None:
+        if len(first) != len(second):
+            self._differs(Kind.LENGTH, first, second)
+            return
+        before, looked = len(self.differences), False
+        for index, (value, other) in enumerate(zip(first, second, strict=True)):
+            self._at(index, value, other, state.item(index, len(first)))
+            if len(self.differences) > before and not looked:
+                looked = True
+                if _are_permuted(first, second, state):
+                    del self.differences[before:]
+                    self._differs(Kind.ORDER, first, second)
+                    return
+
+    def _at(self, key: str | int, first: Any, second: Any, state: _State) -> None:
+        self._place.append(key)
+        self.compare(first, second, state)
+        self._place.pop()
+
+    def _is_treated(self, first: Any, second: Any, state: _State) -> bool:
+        """Say whether a rule for this place has settled it."""
+        for each in state.values:
+            if each.how is How.IGNORE:
+                self.explained[each.text] = None
+                return True
+            if each.how is How.UNORDERED:
+                if isinstance(first, list) and isinstance(second, list):
+                    self._unordered(first, second, state, each)
+                    return True
+            elif _is_alike(each, first, second):
+                self.explained[each.text] = None
+                return True
+        return False
+
+    # Lists whose order says nothing
+
+    def _unordered(self, first: list[Any], second: list[Any], state: _State, rule: Treatment) -> None:
+        of = _Form(state, rule.argument).of
+        pairs, lost, found = _paired([of(item) for item in first], [of(item) for item in second])
+        if any(index != other for index, other in pairs):
+            self.explained[rule.text] = None
+        if rule.argument is None and len(lost) == len(found):  # each of them has changed, most likely
+            pairs, lost, found = [*pairs, *zip(lost, found, strict=True)], [], []
+        for index, other in pairs:
+            self._at(index, first[index], second[other], state.item(index, len(first)))
+        for index in lost:
+            self._place.append(index)
+            self._absent(Kind.MISSING, first[index], ABSENT, state.item(index, len(first)))
+            self._place.pop()
+        for index in found:
+            self._place.append(index)
+            self._absent(Kind.EXTRA, ABSENT, second[index], state.item(index, len(second)))
+            self._place.pop()
+
+    def _differs(self, kind: Kind, first: Any, second: Any) -> None:
+        place = tuple(self._place)
+        self.differences.append(Difference(kind, template_of(place), place, first, second))
+        if len(self.differences) >= self._most:
+            raise _Enough
+
+
+class _Form:
+    """Writes values so that those that mean the same under the rules are the same bytes; tolerances apart."""
+
+    def __init__(self, items: _State, key: tuple[str | int, ...] | None) -> None:
+        self._items = items
+        self._key = key
+
+    def of(self, item: Any) -> bytes:
+        """Return the form of one item, or of its key."""
+        if self._key is None:
+            return _written(_normal(item, self._items.step(_ANY)))
+        return _written(_at(item, self._key))
+
+
+_ANY = -1  # an index that no path names: what a rule says of one item by its number cannot be kept
+
+
+def _at(value: Any, place: tuple[str | int, ...]) -> Any:
+    """Return what stands at a place, None where there is nothing."""
+    for key in place:
+        if isinstance(value, dict) and isinstance(key, str):
+            value = value.get(key)
+        elif isinstance(value, list) and isinstance(key, int) and -len(value) <= key < len(value):
+            value = value[key]
+        else:
+            return None
+    return value
+
+
+def _normal(value: Any, state: _State) -> Any:
+    """Return a value without what is ignored, and with normal forms where rules give some."""
+    for each in state.values:
+        if each.how is How.IGNORE or each.how is How.TOLERANCE:
+            return None
+        if each.how is How.EQUAL_IF and each.argument != NULL_IS_MISSING:
+            form = NORMAL_FORMS[each.argument](value)
+            if form is not None:
+                return [each.argument, str(form)]
+        if each.how is How.UNORDERED and isinstance(value, list):
+            return sorted(_written(_normal(item, state.step(_ANY))).decode() for item in value)
+    if isinstance(value, dict):
+        below = ((name, state.step(name), item) for name, item in value.items())
+        return {name: _normal(item, at) for name, at, item in below if not _may_be_absent(item, at)}
+    if isinstance(value, list):
+        return [_normal(item, state.item(index, len(value))) for index, item in enumerate(value)]
+    form = number(value) if type(value) in _NUMBERS else None
+    return value if form is None else {"": str(form)}  # 1 and 1.0 are one number
+
+
+def _may_be_absent(value: Any, state: _State) -> bool:
+    return any(each.how is How.IGNORE or (each.argument == NULL_IS_MISSING and value is None) for each in state.values)
+
+
+def _written(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # integers beyond 64 bits
+        return json.dumps(value, default=str, sort_keys=True).encode("utf-8", "surrogatepass")
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    """Say whether two values are the same at first sight; numbers of two types and members in another order may be."""
+    kind = type(first)
+    if kind is not type(second):
+        return False
+    if kind in _SCALARS:
+        return bool(first == second)
+    return first == second and _written(first) == _written(second)  # True is 1 in Python, and not in JSON
+
+
+def _is_alike(each: Treatment, first: Any, second: Any) -> bool:
+    if each.how is How.TOLERANCE:
+        return is_within(first, second, *each.argument)
+    if each.how is not How.EQUAL_IF or each.argument == NULL_IS_MISSING:
+        return False
+    one, other = (NORMAL_FORMS[each.argument](value) for value in (first, second))
+    return one is not None and one == other
+
+
+def _paired(mine: list[bytes], theirs: list[bytes]) -> tuple[list[tuple[int, int]], list[int], list[int]]:
+    """Return (pairs of indexes with one form, those of mine alone, those of theirs alone)."""
+    waiting: dict[bytes, deque[int]] = {}
+    for index, form in enumerate(theirs):
+        waiting.setdefault(form, deque()).append(index)
+    pairs, lost = [], []
+    for index, form in enumerate(mine):
+        if waiting.get(form):
+            pairs.append((index, waiting[form].popleft()))
+        else:
+            lost.append(index)
+    return pairs, lost, sorted(index for left in waiting.values() for index in left)
+
+
+def _are_permuted(first: list[Any], second: list[Any], state: _State) -> bool:
+    """Say whether two lists have the same items in another order, under the rules."""
+    of = _Form(state, None).of
+    pairs, lost, found = _paired([of(item) for item in first], [of(item) for item in second])
+    if lost or found:
+        return False
+    return all(_is_equal(first[index], second[other], state.step(_ANY)) for index, other in pairs)
+
+
+def _is_equal(first: Any, second: Any, state: _State) -> bool:
+    try:
+        _Walk(1).compare(first, second, state)
+    except _Enough:
+        return False
+    return True
