@@ -169,6 +169,18 @@ class CompareOverride(Frozen):
     reveal: Items[JsonPath] | None = None
 
 
+class Noise(Frozen):
+    """How a component learns in what one side differs from itself."""
+
+    sample: Percent | None = None  # of reads, asked of the same side twice; null: 1 where shadow reads are sent, else 0
+
+
+class ShadowHeaders(Frozen):
+    """What a shadow read says other than the request that it repeats."""
+
+    drop: Items[FieldName] = ()
+
+
 class Fallback(Frozen):
     """When a read is answered by the other side because the chosen one failed."""
 
@@ -239,6 +251,8 @@ class Component(Frozen):
     pin: Annotated[Items[Pin], Field(max_length=MOST_PINS)] = ()
     shadow: Percent = 0.0
     routes: dict[RouteKey, Annotated[Route, BeforeValidator(_mapping_or_nothing)]] = {}
+    shadow_headers: ShadowHeaders = ShadowHeaders()
+    noise: Noise = Noise()
     entity: EntityMapping | None = None
     compare: Compare = Compare()
     fallback: Fallback = Fallback()

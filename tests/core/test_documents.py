@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.documents import ABSENT, Comparison, Kind, compare_bodies, compare_documents, template_of
 from proxy.core.comparerules import CompareRules
+from proxy.core.documents import ABSENT, Comparison, Kind, compare_bodies, compare_documents, template_of
 from proxy.core.model import Compare
 
 NONE = CompareRules()

@@ -65,6 +65,8 @@ GOLDEN = {
                     "shadow": None, "compare": None, "fallback": None, "timeouts": None,
                 },
             },
+            "shadow_headers": {"drop": []},
+            "noise": {"sample": None},
             "entity": None,
             "compare": {"ignore": [], "unordered": {}, "tolerance": {}, "equal_if": {}, "reveal": []},
             "fallback": {"on": ["connect", "timeout", "reset", "5xx"], "budget_pct": 20, "to_modern": False},
