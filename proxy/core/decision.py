@@ -14,7 +14,7 @@ from typing import Any, Literal
 from proxy.core.errors import Failure
 from proxy.core.phases import RequestKind
 from proxy.core.routes import EntityKey
-from proxy.core.rules import Side, Timeouts
+from proxy.core.rules import Compare, Phase, Side, Timeouts
 
 
 class Reason(StrEnum):
@@ -78,6 +78,18 @@ NO_FALLBACK = fallback_on(())
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """What is looked at behind the answers of one route: shares in 0.01 % of its reads."""
+
+    shadow_bp: int  # also asked of the other side, and compared
+    noise_bp: int  # asked of the same side twice, and compared
+    compare: Compare
+    drop: frozenset[bytes]  # fields of a request that a shadow read leaves out
+    any_method: bool  # not only GET and HEAD: the route says that its requests are reads, and that they are shadowed
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
 class PlanDefaults:
     """What the settings say about plans."""
 
@@ -104,7 +116,8 @@ class Plan:
     fallback_deadlines: Timeouts  # of a try on `fallback`
     fallback: Side | None = None
     fallback_on: FallbackOn = NO_FALLBACK
-    shadow: Side | None = None
+    shadow: Side | None = None  # may be asked, too, and compared
+    watch: Watch | None = None  # None where nothing is looked at, and nothing is to be created
     mark: Mark = Mark.NONE
     refusal: Refusal | None = None
     entity: EntityKey | None = None

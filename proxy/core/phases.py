@@ -60,6 +60,11 @@ def eligible(kind: ComponentKind, phase: Phase, request: RequestKind) -> tuple[S
     return standing.reads if request is RequestKind.READ else (standing.primary,)
 
 
+def compares(kind: ComponentKind, phase: Phase) -> bool:
+    """Say whether reads are also asked of the side that did not answer, so that both answers can be compared."""
+    return phase in WAY[kind] and phase in (Phase.SHADOW, Phase.CANARY, Phase.CUTOVER)
+
+
 def raises_alarm(kind: ComponentKind, request: RequestKind) -> bool:
     """Say whether `request` should not happen at all: a write to a component that has none."""
     return kind is ComponentKind.READONLY and request is RequestKind.WRITE

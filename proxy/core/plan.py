@@ -35,7 +35,7 @@ __all__ = [
     "AMBIGUOUS_PATH", "CALM", "NO_BUCKET", "NO_FALLBACK", "OVERLOADED", "PER_REQUEST", "UNCLAIMED", "WRITES_NOT_SAFE",
     "ComponentRules", "EntityKey", "FallbackOn", "Mark", "Plan", "PlanDefaults", "Planned", "Reason", "Refusal",
     "RequestKind", "RouteRules", "Situation", "Table", "choose", "compile_table", "eligible_now", "kind_of", "plan",
-    "shed", "spare",
+    "shadow_now", "shed", "spare",
 ]  # fmt: skip
 
 _READ_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
@@ -225,13 +225,27 @@ def spare(route: RouteRules, situation: Situation, side: Side, reason: Reason) -
     return side, reason, other if route.may_stand_in(other) else None
 
 
+def shadow_now(route: RouteRules, situation: Situation, side: Side) -> Side | None:
+    """
+    Return who may be asked unseen what `side` answers; None where nothing is compared, and while a side is spared.
+
+    An emergency bars the side it does not name, from shadows as from answers.
+    """
+    other = _MODERN if side is _LEGACY else _LEGACY
+    if route.watch is None or situation.store_lost or other in situation.avoided:
+        return None
+    return other if situation.emergency is None or situation.emergency is other else None
+
+
 def _plan_read(route: RouteRules, situation: Situation, asked: Asked) -> Planned:
     sides, settled = eligible_now(route, situation)
     if settled is not None:
-        return Planned(route.plan(_READ, settled, sides[0]), NO_BUCKET, asked.params)
+        shadow = shadow_now(route, situation, sides[0])
+        return Planned(route.plan(_READ, settled, sides[0], None, shadow), NO_BUCKET, asked.params)
     side, reason, bucket, sticky = choose(route, situation, asked)
     side, reason, fallback = spare(route, situation, side, reason)
-    return Planned(route.plan(_READ, reason, side, fallback), bucket, asked.params, sticky)
+    shadow = shadow_now(route, situation, side)
+    return Planned(route.plan(_READ, reason, side, fallback, shadow), bucket, asked.params, sticky)
 
 
 def _plan_write(route: RouteRules, kind: RequestKind, situation: Situation) -> Plan:
@@ -239,7 +253,7 @@ def _plan_write(route: RouteRules, kind: RequestKind, situation: Situation) -> P
     if kind is _TUNNEL:
         return route.plan(kind, Reason.TUNNEL, primary)
     if situation.store_lost and route.component.rules.kind is ComponentKind.ENTITY:
-        return route.plan(kind, Reason.STORE_LOST, primary, None, WRITES_NOT_SAFE)
+        return route.plan(kind, Reason.STORE_LOST, primary, refusal=WRITES_NOT_SAFE)
     return route.plan(kind, Reason.WRITE_PRIMARY, primary)
 
 
@@ -263,4 +277,4 @@ def _plan_ambiguous(table: Table, head: RequestHead, situations: Sequence[Situat
         unsafe = _plan_write(route, kind, situations[route.component.index])
         if unsafe.refusal is not None:
             return Planned(unsafe, NO_BUCKET, params)
-    return Planned(route.plan(kind, Reason.AMBIGUOUS, _LEGACY, None, refusal), NO_BUCKET, params)
+    return Planned(route.plan(kind, Reason.AMBIGUOUS, _LEGACY, refusal=refusal), NO_BUCKET, params)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from proxy.core.assign import Source, source_of
-from proxy.core.decision import NO_FALLBACK, Plan, PlanDefaults, Reason, Refusal, fallback_on
+from proxy.core.decision import NO_FALLBACK, Plan, PlanDefaults, Reason, Refusal, Watch, fallback_on
 from proxy.core.messages import COLON
-from proxy.core.phases import RequestKind, eligible, raises_alarm
+from proxy.core.phases import RequestKind, compares, eligible, raises_alarm
 from proxy.core.routes import EntityKey, Params, RouteTrie, Template, parse_template
 from proxy.core.rules import Component, Phase, Route, RuleSet, Side, overlay, weight_bp
 
@@ -32,6 +32,7 @@ class PinRules:
         self.side = side
 
 
+NOISE_PCT = 1.0  # where the rules say nothing of it, and shadow reads are sent
 RECENT, RECENT_BYTES = 4096, 128  # paths that are kept, and how long they may be
 
 
@@ -69,7 +70,7 @@ class RouteRules:
 
     __slots__ = (
         "_made", "_on", "_validators", "by_weight", "calm", "component", "deadlines", "entity", "follows_writes",
-        "is_read", "key", "to_modern", "version", "weight_bp",
+        "is_read", "key", "to_modern", "version", "watch", "weight_bp",
     )  # fmt: skip
 
     def __init__(self, key: str, route: Route, template: Template, component: ComponentRules, table: Table) -> None:
@@ -89,6 +90,7 @@ class RouteRules:
         if route.timeouts is not None:
             self.deadlines = {side: overlay(given, route.timeouts) for side, given in component.deadlines.items()}
         self._validators = table.defaults.validators
+        self.watch = _watch(route, component)
         self.calm: Plan | None = None  # of each read while all is well, when it does not depend on the bucket
         self.by_weight: tuple[Plan, Plan] | None = None  # (legacy, modern) while all is well, when it does
         self._made: dict[tuple[object, ...], Plan] = {}
@@ -103,13 +105,13 @@ class RouteRules:
         if self.follows_writes:
             self.calm = self.plan(RequestKind.READ, Reason.FOLLOWS_WRITES, self.component.primary)
         elif len(reads) == 1:
-            self.calm = self.plan(RequestKind.READ, Reason.PHASE, reads[0])
+            self.calm = self.plan(RequestKind.READ, Reason.PHASE, reads[0], None, reads[0].other)
         else:
             self.by_weight = (self._weighted(Side.LEGACY), self._weighted(Side.MODERN))
 
     def _weighted(self, side: Side) -> Plan:
         fallback = side.other if self.may_stand_in(side.other) else None
-        return self.plan(RequestKind.READ, Reason.WEIGHT, side, fallback)
+        return self.plan(RequestKind.READ, Reason.WEIGHT, side, fallback, side.other)
 
     def plan(
         self,
@@ -117,19 +119,27 @@ class RouteRules:
         reason: Reason,
         side: Side,
         fallback: Side | None = None,
+        shadow: Side | None = None,
         refusal: Refusal | None = None,
     ) -> Plan:
-        """Return the plan of this outcome; the same object each time."""
-        outcome = (kind, reason, side, fallback, refusal)
+        """Return the plan of this outcome, the same object each time; no `shadow` where nothing is compared."""
+        outcome = (kind, reason, side, fallback, shadow, refusal)
         made = self._made.get(outcome)
         if made is None:
-            made = self._made[outcome] = self._make(kind, reason, side, fallback, refusal)
+            made = self._made[outcome] = self._make(*outcome)
         return made
 
     def _make(
-        self, kind: RequestKind, reason: Reason, side: Side, fallback: Side | None, refusal: Refusal | None
+        self,
+        kind: RequestKind,
+        reason: Reason,
+        side: Side,
+        fallback: Side | None,
+        shadow: Side | None,
+        refusal: Refusal | None,
     ) -> Plan:
         component = self.component
+        watch = self.watch if kind is RequestKind.READ and reason is not Reason.AMBIGUOUS else None
         primary = component.primary
         ours = self._validators == "primary"
         return Plan(
@@ -147,6 +157,8 @@ class RouteRules:
             fallback=fallback,
             fallback_on=NO_FALLBACK if fallback is None else fallback_on(self._on),
             refusal=refusal,
+            shadow=shadow if watch is not None and watch.shadow_bp else None,
+            watch=watch if watch is not None and (watch.noise_bp or (watch.shadow_bp and shadow is not None)) else None,
             entity=self.entity,
             confirm_missing=self._confirms(side, fallback),
             strip_validators=ours and side is not primary,
@@ -162,6 +174,26 @@ class RouteRules:
 
     def _needs_body(self) -> bool:
         return self.component.takes_entity and self.entity is not None and self.entity.in_body
+
+
+def _watch(route: Route, component: ComponentRules) -> Watch | None:
+    """Return what is looked at behind the answers of a route, None if nothing is."""
+    rules = component.rules
+    shadowed = compares(rules.kind, component.phase) and route.follow is None  # what follows the writes is one side's
+    share = rules.shadow if route.shadow is None else route.shadow
+    noise = rules.noise.sample
+    if noise is None:
+        noise = NOISE_PCT if shadowed else 0.0
+    if not (noise or (shadowed and share)) or component.phase is Phase.RETIRED:
+        return None
+    return Watch(
+        shadow_bp=weight_bp(share) if shadowed else 0,
+        noise_bp=weight_bp(noise),
+        compare=overlay(rules.compare, route.compare),
+        drop=frozenset(name.encode() for name in rules.shadow_headers.drop),
+        any_method=route.kind == "read" and route.shadow is not None,
+        phase=component.phase,
+    )
 
 
 class Table:

@@ -502,3 +502,88 @@ def test_the_client_decides_where_the_header_is_absent_and_it_is_the_second_sour
         asked = head("GET", "/api/users", peer=peer)
         assert ask(first, asked).bucket == ask(later, asked).bucket
         assert (ask(first, asked).sticky, ask(later, asked).sticky) == (1, 2)
+
+
+# Shadows
+
+
+def shadow_of(situation: Situation = CALM, path: str = "/api/users/1", method: str = "GET", **values) -> Side | None:
+    asked = head(method, path, x_user_id="1")
+    return plan(table(component(**{"shadow": 10, **values})), asked, [situation]).plan.shadow
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"phase": "off"}, None),
+        ({"phase": "shadow"}, M),
+        ({"phase": "canary", "weight": 0}, M),
+        ({"phase": "canary", "weight": 100}, L),
+        ({"phase": "retired", "kind": "readonly"}, None),
+        ({"phase": "cutover", "kind": "entity", "weight": 100}, L),
+        ({"phase": "backfill", "kind": "entity"}, None),
+        ({"phase": "shadow", "shadow": 0}, None),
+    ],
+)
+def test_the_side_that_does_not_answer_is_the_shadow_where_the_phase_compares(values, expected):
+    assert shadow_of(**values) is expected
+
+
+@pytest.mark.parametrize(
+    ("emergency", "values", "expected"),
+    [
+        (L, {"phase": "shadow"}, None),  # modern is barred
+        (M, {"phase": "shadow"}, M),  # heeded from canary on: legacy answers, and nobody bars modern
+        (L, {"phase": "canary", "weight": 100}, None),
+        (M, {"phase": "canary", "weight": 0}, None),
+    ],
+)
+def test_an_emergency_stops_the_shadows_of_the_side_that_it_bars(emergency, values, expected):
+    assert shadow_of(Situation(emergency=emergency), **values) is expected
+
+
+@pytest.mark.parametrize(
+    "situation", [Situation(open_breakers=frozenset([M])), Situation(down=frozenset([M])), Situation(store_lost=True)]
+)
+def test_a_side_that_is_spared_gets_no_shadows(situation):
+    assert shadow_of(situation, phase="shadow") is None
+    assert shadow_of(Situation(open_breakers=frozenset([L])), phase="shadow") is M
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "routes"),
+    [
+        ("/api/users/1", "POST", {"/api/users/{id}": {}}),
+        ("/api//users/1", "GET", {"/api/users/{id}": {}}),  # ambiguous
+        ("/form", "GET", {"/form": {"follow": "writes"}}),
+        ("/export", "GET", {"/export": {"shadow": 0}}),
+    ],
+)
+def test_writes_ambiguous_paths_and_what_one_side_owns_have_no_shadow(path, method, routes):
+    assert shadow_of(path=path, method=method, phase="canary", weight=50, routes=routes) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "watched"),
+    [
+        ({"phase": "shadow", "shadow": 10}, (1_000, 100)),
+        ({"phase": "shadow", "shadow": 10, "noise": {"sample": 0}}, (1_000, 0)),
+        ({"phase": "shadow", "shadow": 0, "noise": {"sample": 5}}, (0, 500)),
+        ({"phase": "off", "noise": {"sample": 5}}, (0, 500)),
+    ],
+)
+def test_a_plan_says_how_many_reads_are_looked_at(values, watched):
+    found = plan(table(component(**values)), head("GET", "/api/users/1"), [CALM]).plan.watch
+
+    assert found is not None
+    assert (found.shadow_bp, found.noise_bp) == watched
+
+
+def test_where_nothing_is_looked_at_the_plan_says_nothing_of_it():
+    assert plan(table(component(phase="off")), head("GET", "/api/users/1"), [CALM]).plan.watch is None
+    assert (
+        plan(
+            table(component(phase="shadow", shadow=0, noise={"sample": 0})), head("GET", "/api/users"), [CALM]
+        ).plan.watch
+        is None
+    )
