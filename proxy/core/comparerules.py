@@ -57,6 +57,8 @@ class CompareRules:
             else:
                 self._always.append((steps, treatment))
         self._root = places(self._always)
+        self.headers: tuple[bytes, ...] = (b"content-type",)
+        self.by_class = False
 
     def root(self, *documents: Any) -> State[Treatment]:
         """Return what the rules say of these documents, which are compared with each other."""

@@ -29,8 +29,23 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"  # cannot be compared
 
 
+_SUCCESS = range(200, 300)
+
 COMPARED = (Outcome.MATCHED, Outcome.EXPLAINED, Outcome.NOISE, Outcome.INCONCLUSIVE, Outcome.MISMATCHED, Outcome.APART)
 CONCLUSIVE = (Outcome.MATCHED, Outcome.EXPLAINED, Outcome.MISMATCHED)
+
+
+def outcome_of_equal(method: bytes, status: int, by_rule: bool) -> tuple[Outcome, str]:
+    """Return what two equal answers are worth, and why if they are no evidence; `by_rule` if a rule was needed."""
+    if method == b"HEAD":
+        return Outcome.APART, "head"
+    if status == 206:
+        return Outcome.APART, "partial"
+    if status >= 400:
+        return Outcome.APART, "error"
+    if status not in _SUCCESS:
+        return Outcome.APART, "redirect"
+    return (Outcome.EXPLAINED if by_rule else Outcome.MATCHED), ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ from proxy.core.table import UNCLAIMED, ComponentRules, PinRules, RouteRules, Ta
 __all__ = [
     "AMBIGUOUS_PATH", "CALM", "NO_BUCKET", "NO_FALLBACK", "OVERLOADED", "PER_REQUEST", "UNCLAIMED", "WRITES_NOT_SAFE",
     "ComponentRules", "EntityKey", "FallbackOn", "Mark", "Plan", "PlanDefaults", "Planned", "Reason", "Refusal",
-    "RequestKind", "RouteRules", "Situation", "Table", "choose", "compile_table", "eligible_now", "kind_of", "plan",
-    "shadow_now", "shed", "spare",
+    "RequestKind", "RouteRules", "Situation", "Table", "choose", "compile_table", "eligible_now", "kind_of",
+    "may_be_asked_unseen", "plan", "shadow_now", "shed", "spare",
 ]  # fmt: skip
 
 _READ_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
@@ -232,9 +232,14 @@ def shadow_now(route: RouteRules, situation: Situation, side: Side) -> Side | No
     An emergency bars the side it does not name, from shadows as from answers.
     """
     other = _MODERN if side is _LEGACY else _LEGACY
-    if route.watch is None or situation.store_lost or other in situation.avoided:
-        return None
-    return other if situation.emergency is None or situation.emergency is other else None
+    return other if route.watch is not None and may_be_asked_unseen(situation, other) else None
+
+
+def may_be_asked_unseen(situation: Situation, side: Side) -> bool:
+    """Say whether a side may be sent reads that nobody waits for."""
+    if situation.store_lost or side in situation.avoided:
+        return False
+    return situation.emergency is None or situation.emergency is side
 
 
 def _plan_read(route: RouteRules, situation: Situation, asked: Asked) -> Planned:

@@ -26,6 +26,13 @@ class Sampler:
         self._owed_bp = WHOLE_BP - share_bp if share_bp else 0  # the first read of a route is taken
         self._due_s = inf
 
+    def of(self, share_bp: int, floor_s: float) -> Sampler:
+        """Return a sampler of this share and floor; this one if the share is its own, so that its count goes on."""
+        if share_bp != self.share_bp:
+            return Sampler(share_bp, floor_s)
+        self.floor_s = floor_s
+        return self
+
     def takes(self, now_s: float) -> bool:
         """Say whether this read is taken; each read of the route is to be asked about, once."""
         self._owed_bp += self.share_bp

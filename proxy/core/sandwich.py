@@ -29,7 +29,8 @@ class Doubt(StrEnum):
     PRIMARY_FAILED = "primary_failed"
     SECONDARY_FAILED = "secondary_failed"
     FAILING = "failing"  # the secondary answers 5xx: a fault of it, or of this one read
-    NO_BUDGET = "no_budget"  # too many re-reads in the fleet
+    NO_BUDGET = "no_budget"  # too many differences at once
+    BARRED = "barred"  # a side may not be asked any more
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from proxy.core.phases import RequestKind
 from proxy.core.plan import Planned
 from proxy.gateway.answers import problem
 from proxy.gateway.bounds import Bound
+from proxy.gateway.copies import Copy
 from proxy.gateway.legs import Leg
 from proxy.gateway.outgoing import own_location, request_message, without_validators
 from proxy.gateway.records import GONE, Entry
@@ -41,8 +42,8 @@ class Exchange:
 
     __slots__ = (
         "_added_late", "_again", "_body", "_body_bytes", "_body_done", "_bound", "_client", "_committed",
-        "_forwarded", "_gateway", "_gone", "_leg", "_line", "_plan", "_planned", "_recorded", "_request", "_started_s",
-        "_status", "_streaming", "_tried_s", "fell_back", "head_only", "sending", "upgrade",
+        "_copy", "_forwarded", "_gateway", "_gone", "_leg", "_line", "_plan", "_planned", "_recorded", "_request",
+        "_started_s", "_status", "_streaming", "_tried_s", "fell_back", "head_only", "sending", "upgrade",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +63,7 @@ class Exchange:
         self.fell_back = ""  # why the other side was asked
         self._added_late = b""
         self._bound: Bound | None = None
+        self._copy: Copy | None = None  # of a read that somebody watches
         self._committed = False  # the head of an answer was passed on
         self._recorded = False
         self._gone = False  # the client left
@@ -257,8 +259,12 @@ class Exchange:
             self._line = None
         if not self._gone:
             self._client.more(blocks, complete)
+        if self._copy is not None and not self._copy.add(blocks):
+            self._copy = None
         if complete:
             self._record(self._status)
+            if self._copy is not None:
+                self._hand_over(self._copy)
 
     def interim(self, line: Line, head: AnswerHead) -> None:
         """Early hints and their like: passed on."""
@@ -330,14 +336,38 @@ class Exchange:
         client = self._client
         if not self._gone:
             client.answer(status, fields, self._added(), head.length, blocks, complete, self.head_only)
+        if self._leg.watcher is not None and not self.fell_back and not self._gone:
+            self._watch(head, blocks, now)
         if complete:
             self._record(status, now)
+            if self._copy is not None:
+                self._hand_over(self._copy)
         elif self._gone:
             if not 0 <= head.length <= HEARD_BYTES:  # the outcome is known, and the end may never come
                 self._let_go()
                 self._record(status)
         elif client.blocked and self._line is not None:
             self._line.pause()  # blocked before this answer began, by interim ones
+
+    def _watch(self, head: AnswerHead, blocks: list[bytes], now: float) -> None:
+        """Begin a copy of the read, if it is wanted and there is all of it."""
+        watcher = self._leg.watcher
+        assert watcher is not None
+        purpose = watcher.wants(self._request, head, now) if self._replayable() else 0
+        if not purpose:
+            return
+        copy = Copy(watcher, purpose, self._request, self._forwarded, self._planned, head)
+        if self._body:
+            copy.body = self._body
+        copy.started_s = self._started_s
+        if copy.add(blocks):
+            self._copy = copy
+
+    def _hand_over(self, copy: Copy) -> None:
+        """The client has all of its answer: whoever watches may have it, too."""
+        self._copy = None
+        if not self._gone:
+            copy.watcher.take(copy)
 
     def _own_fields(self, head: AnswerHead) -> bytes:
         """Return an answer's fields as a client may see them."""

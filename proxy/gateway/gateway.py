@@ -16,12 +16,13 @@ from proxy.core.failures import MISSING
 from proxy.core.headers import is_host, loops
 from proxy.core.messages import CRLF, RequestHead, Saw, value_of, values_of
 from proxy.core.phases import RequestKind
-from proxy.core.plan import Planned, plan, shed
+from proxy.core.plan import Planned, may_be_asked_unseen, plan, shed
 from proxy.core.rules import Side
 from proxy.core.stats import first_segments
 from proxy.core.table import Table
 from proxy.gateway.answers import problem
 from proxy.gateway.breakers import Breakers, Trip
+from proxy.gateway.copies import Watcher
 from proxy.gateway.exchange import Exchange
 from proxy.gateway.legs import Leg
 from proxy.gateway.outgoing import (
@@ -35,7 +36,9 @@ from proxy.gateway.outgoing import (
 )
 from proxy.gateway.reads import Read
 from proxy.gateway.records import SAMPLE_EVERY, Records
+from proxy.gateway.settling import Settling
 from proxy.gateway.tunnels import Tunnel
+from proxy.gateway.writes import Write
 from proxy.wire.client import Client
 from proxy.wire.pool import Pool
 
@@ -65,6 +68,8 @@ class Gateway:
         self.origins = tuple(origin for side in sides.values() for origin in side.origins)
         self.breakers = Breakers(tell)
         self.records = Records(manner.access_log)
+        self.settling = Settling()
+        self.watch: Callable[[Plan], Watcher | None] | None = None  # who looks at the reads of a plan
         self.legs: dict[Plan, Leg] = {}  # to the side that was planned
         self._other_legs: dict[Plan, Leg] = {}  # to the one that stands in
         self._count = 0
@@ -118,7 +123,7 @@ class Gateway:
             self.records.unclaimed.add(first_segments(request.path))
         if not count % SAMPLE_EVERY and planned.sticky >= 0 and decided.component is not None:
             self.records.sample(decided.component, planned.bucket)
-        kind = Read if decided.kind is _READ else Tunnel if decided.kind is _TUNNEL else Exchange
+        kind = Read if decided.kind is _READ else Tunnel if decided.kind is _TUNNEL else Write
         if decided.alarm:
             self.records.alarms.add((decided.component or "", "write_to_readonly"))
         exchange = kind(self, client, request, planned, forwarded)
@@ -175,6 +180,11 @@ class Gateway:
         forced = self._forced(request) if request.saw & Saw.FORCE else None
         return plan(self.table, request, self.breakers.situations, forced, self._count, entity)
 
+    def may_ask_unseen(self, component: str, side: Side) -> bool:
+        """Say whether reads of a component may be sent to a side behind their answers, as things stand now."""
+        rules = self.table.by_name.get(component)
+        return rules is not None and may_be_asked_unseen(self.breakers.situations[rules.index], side)
+
     def base_of(self, request: RequestHead, scheme: bytes) -> bytes:
         """Return `scheme://host` as the client knows us, or as a trusted proxy before us is known."""
         said = request.forwarded
@@ -192,6 +202,8 @@ class Gateway:
         leg.breaker = self.breakers.of(decided.component, side)
         if decided.kind is RequestKind.READ:
             leg.budget = self.breakers.budget_of(decided.component)
+            if decided.watch is not None and side is decided.side and self.watch is not None:
+                leg.watcher = self.watch(decided)
         leg.classes = self.records.classes_of(decided, side)
         leg.latency = self.records.latency_of(decided, side)
         leg.added = b"via: 1.1 %b\r\n" % self.manner.via_name

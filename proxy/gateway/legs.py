@@ -11,6 +11,7 @@ from proxy.core.decision import Plan
 from proxy.core.phases import RequestKind
 from proxy.core.rules import Side
 from proxy.core.stats import Histogram
+from proxy.gateway.copies import Watcher
 from proxy.gateway.outgoing import SideManner
 from proxy.wire.pool import Pool, Waits
 
@@ -21,6 +22,7 @@ class Leg:
     __slots__ = (
         "added", "added_all", "breaker", "budget", "careful", "classes", "component", "exchange_s", "latency", "manner",
         "pool", "quick_waits", "side", "strips", "tells_bucket", "waits",
+        "watcher",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, side: Side, pool: Pool, manner: SideManner) -> None:
@@ -42,4 +44,5 @@ class Leg:
         self.breaker: Breaker | None = None
         self.budget: Budget | None = None  # of reads
         self.classes: list[int] = []  # counts by status class
+        self.watcher: Watcher | None = None  # of reads that this side was planned for
         self.latency: Histogram

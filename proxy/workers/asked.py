@@ -1,0 +1,193 @@
+"""
+One read, asked again behind its answer: of the other side, or of the same one. What comes back is compared.
+
+Hot where every read is shadowed: equal answers are told by their bytes, and cost neither a task nor a future.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from proxy.core.compare import Answer, Comparison, compare
+from proxy.core.errors import UpstreamError
+from proxy.core.evidence import Outcome, outcome_of_equal
+from proxy.core.messages import AnswerHead, SawAnswer, value_of
+from proxy.core.rules import Side
+from proxy.core.sandwich import DECLINED
+from proxy.gateway.copies import Copy
+from proxy.gateway.outgoing import own_location
+from proxy.wire.asking import Asking
+from proxy.wire.pool import Pool, Waits
+from proxy.wire.upstream import Line
+from proxy.workers.looking import SHADOW, Looker
+
+INLINE_BYTES = 16_384  # two answers that are longer together are compared in a thread
+_TYPE = b"content-type"
+_TYPE_ALONE = (_TYPE,)
+_REDIRECT = range(300, 400)
+
+
+class Pairing:
+    """
+    A read, and the answers of the two sides (or of one, asked twice), the primary's first.
+
+    `comparison` is None as long as they were not compared; `since_s` is when the read began, `tries` how often it was
+    looked at again.
+    """
+
+    __slots__ = ("comparison", "copy", "first", "looker", "second", "since_s", "tries")
+
+    def __init__(
+        self, copy: Copy, looker: Looker, first: Answer, second: Answer, comparison: Comparison | None
+    ) -> None:
+        self.copy = copy
+        self.looker = looker
+        self.first = first
+        self.second = second
+        self.comparison = comparison
+        self.since_s = copy.started_s
+        self.tries = 0
+
+
+class Asker(Protocol):
+    """Who has reads asked again, and takes what is not plainly equal."""
+
+    origins: tuple[bytes, ...]  # of both sides, as they stand in a Location
+    waits: Waits
+    most_bytes: int
+
+    def pool_of(self, side: Side) -> Pool: ...
+    def message(self, copy: Copy, looker: Looker, side: Side) -> bytes: ...
+    def ended(self, asked: Asked, fine: bool) -> None: ...
+    def declined(self, side: Side, retry_after: bytes) -> None: ...
+    def suspect(self, pairing: Pairing) -> None: ...
+    def noisy(self, pairing: Pairing) -> None: ...
+
+
+class Asked(Asking):
+    """A read on its second way."""
+
+    __slots__ = (
+        "_again", "_asker", "_blocks", "_head", "_left", "_line", "copy", "head_only", "looker", "purpose", "queued_s",
+        "side", "started_s",
+    )  # fmt: skip
+
+    def __init__(self, asker: Asker, copy: Copy, looker: Looker, purpose: int) -> None:
+        self._asker = asker
+        self.copy = copy
+        self.looker = looker
+        self.purpose = purpose
+        self.side = looker.plan.side.other if purpose is SHADOW else looker.plan.side
+        self.head_only = copy.request.method == b"HEAD"
+        self.queued_s = 0.0
+        self.started_s = 0.0
+        self._again = False
+        self._line: Line | None = None
+
+    def start(self, now_s: float) -> None:
+        """Send it."""
+        self.started_s = now_s
+        self._send(None)
+
+    def _send(self, after: Line | None) -> None:
+        asker = self._asker
+        self._head: AnswerHead | None = None
+        self._blocks: list[bytes] = []
+        self._left = asker.most_bytes
+        message = asker.message(self.copy, self.looker, self.side)
+        self._line = asker.pool_of(self.side).send(message, self, asker.waits, False, after)
+
+    # What the wire tells
+
+    def answer(self, line: Line, head: AnswerHead, blocks: list[bytes], complete: bool) -> None:
+        self._head = head
+        self.more(line, blocks, complete)
+
+    def more(self, line: Line, blocks: list[bytes], complete: bool) -> None:
+        self._blocks += blocks
+        self._left -= sum(map(len, blocks))
+        if self._left < 0:
+            if not complete:
+                line.cancel()
+            self._end(Outcome.SKIPPED, "shadow_too_long")
+        elif complete:
+            self._complete()
+
+    def failed(self, line: Line, error: UpstreamError) -> None:
+        if error.stale and not self._again:
+            self._again = True
+            self._send(line)
+        elif error.is_ours:
+            self._end(Outcome.DROPPED, "pool")
+        else:
+            self._end(Outcome.FAILED, error.failure.value)
+
+    # Its end
+
+    def expire(self) -> None:
+        """It has taken too long."""
+        if self._line is not None:
+            self._line.cancel()
+        self._end(Outcome.FAILED, "timeout")
+
+    def drop(self, reason: str) -> None:
+        """Count it as never asked."""
+        if self.purpose is SHADOW:
+            self.looker.route.tally.add(Outcome.DROPPED, reason)
+
+    def _end(self, outcome: Outcome, reason: str) -> None:
+        self._asker.ended(self, fine=outcome is not Outcome.FAILED)
+        if self.purpose is SHADOW:
+            self.looker.route.tally.add(outcome, reason)
+
+    def _complete(self) -> None:
+        head, copy = self._head, self.copy
+        assert head is not None
+        status = head.status
+        self._asker.ended(self, fine=status < 500 and status not in DECLINED)
+        if status in DECLINED:
+            self._asker.declined(self.side, value_of(head.fields, b"retry-after") or b"")
+            if self.purpose is SHADOW:
+                self.looker.route.tally.add(Outcome.DECLINED)
+            return
+        blocks, other = copy.blocks, self._blocks
+        mine = blocks[0] if len(blocks) == 1 else b"".join(blocks)
+        theirs = other[0] if len(other) == 1 else b"".join(other)
+        if self.purpose is SHADOW and mine == theirs and self._heads_agree(head):
+            self._equal(False)
+        else:
+            self._pair(head, mine, theirs)
+
+    def _heads_agree(self, head: AnswerHead) -> bool:
+        """Say at first sight whether all that counts of the heads is the same."""
+        mine = self.copy.head
+        if head.status != mine.status or head.status in _REDIRECT or self.looker.route.rules.headers != _TYPE_ALONE:
+            return False
+        return value_of(head.fields, _TYPE) == value_of(mine.fields, _TYPE)
+
+    def _equal(self, by_rule: bool) -> None:
+        looker, copy = self.looker, self.copy
+        outcome, reason = outcome_of_equal(copy.request.method, copy.head.status, by_rule)
+        looker.route.tally.add(outcome, reason, b"" if reason else looker.entity_of(copy))
+
+    def _pair(self, head: AnswerHead, mine: bytes, theirs: bytes) -> None:
+        """Compare two answers, or have it done."""
+        copy, looker, asker = self.copy, self.looker, self._asker
+        first, second = answer_of(copy.head, mine, asker.origins), answer_of(head, theirs, asker.origins)
+        if self.purpose is SHADOW and looker.plan.side is not looker.plan.primary:
+            first, second = second, first
+        is_short = len(mine) + len(theirs) <= INLINE_BYTES
+        comparison = compare(first, second, looker.route.rules) if is_short else None
+        pairing = Pairing(copy, looker, first, second, comparison)
+        if self.purpose is not SHADOW:
+            asker.noisy(pairing)
+        elif comparison is None or not comparison.is_equal:
+            asker.suspect(pairing)
+        else:
+            self._equal(bool(comparison.explained))
+
+
+def answer_of(head: AnswerHead, body: bytes, origins: tuple[bytes, ...]) -> Answer:
+    """Return an answer as it is compared: where a Location names its own side, only the path is left."""
+    fields = own_location(head.fields, origins, b"") if head.saw & SawAnswer.LOCATION else head.fields
+    return Answer(head.status, fields, body)

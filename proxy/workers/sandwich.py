@@ -1,0 +1,247 @@
+"""
+What becomes of a difference: both sides are read again, and only what stands is a mismatch.
+
+Slow and bounded: so many at once, so many re-reads a second in the whole fleet, so many that wait. What nothing can be
+said of is looked at again after 1, 10 and 60 s. Decides nothing of what a difference is worth: that is `core.sandwich`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from itertools import count
+from typing import Protocol
+
+from proxy.core.compare import Answer, Comparison, compare
+from proxy.core.comparerules import CompareRules
+from proxy.core.errors import UpstreamError
+from proxy.core.evidence import Outcome, outcome_of_equal
+from proxy.core.messages import AnswerHead
+from proxy.core.rules import Side
+from proxy.core.sampling import Cap
+from proxy.core.sandwich import DECLINED, RECHECKS_S, Doubt, Looks, Verdict, doubt_of, judge
+from proxy.wire.asking import TooLong, whole_answer
+from proxy.workers.asked import INLINE_BYTES, Pairing, answer_of
+from proxy.workers.loads import Load
+from proxy.workers.shadow import Shadows
+
+AT_ONCE = 8
+PAUSE_S = 0.05
+_FINAL = frozenset((Doubt.DENIED, Doubt.TRANSIENT, Doubt.NO_BUDGET, Doubt.BARRED))
+
+
+class Settled(Protocol):
+    """Says whether nobody wrote to an entity from a while before a moment until now."""
+
+    def is_settled(self, component: str, entity: bytes, since_s: float) -> bool: ...
+
+
+class Found(Protocol):
+    """Who takes what was found out."""
+
+    def mismatch(self, pairing: Pairing, verdict: Verdict) -> None: ...
+    def noise(self, pairing: Pairing, verdict: Verdict) -> None: ...
+    def is_known(self, pairing: Pairing) -> bool: ...
+
+
+class _Doubtful(Exception):
+    """A re-read says nothing."""
+
+    def __init__(self, doubt: Doubt) -> None:
+        super().__init__(doubt)
+        self.doubt = doubt
+
+
+@dataclass(order=True, slots=True)
+class _Later:
+    due_s: float
+    number: int
+    pairing: Pairing
+
+
+class Sandwiches:
+    """Reads again what differs; `run` does the work. `rereads_per_s` is a cap of the whole fleet, 0: none."""
+
+    def __init__(self, shadows: Shadows, settled: Settled, found: Found, rereads_per_s: float, pending: int) -> None:
+        self._shadows = shadows
+        self._settled = settled
+        self._found = found
+        self._pending = pending
+        self.cap = Cap(rereads_per_s)
+        self._ready: deque[Pairing] = deque()
+        self._later: list[_Later] = []
+        self._numbers = count()
+        self._some = asyncio.Event()
+        self.at_work = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many differences nothing has been said of so far."""
+        return len(self._ready) + len(self._later) + self.at_work
+
+    def suspect(self, pairing: Pairing) -> None:
+        """Take two answers that differ, or that were too long to be compared at once."""
+        if len(self._ready) + len(self._later) >= self._pending:
+            self._inconclusive(pairing, Doubt.NO_BUDGET)
+            return
+        self._ready.append(pairing)
+        self._some.set()
+
+    async def run(self) -> None:
+        """Work, for as long as this runs."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(self._work())
+            group.create_task(self._wake())
+
+    def tick(self) -> None:
+        """Look again at what is due."""
+        now_s = self._shadows.clock()
+        while self._later and self._later[0].due_s <= now_s:
+            self._ready.append(heapq.heappop(self._later).pairing)
+            self._some.set()
+
+    async def _wake(self) -> None:
+        while True:
+            await asyncio.sleep(PAUSE_S)
+            self.tick()
+
+    async def _work(self) -> None:
+        while True:
+            while not self._ready:
+                self._some.clear()
+                await self._some.wait()
+            pairing = self._ready.popleft()
+            self.at_work += 1
+            try:
+                await self._look(pairing)
+            finally:
+                self.at_work -= 1
+
+    async def _look(self, pairing: Pairing) -> None:
+        """Find out what a difference is worth, or when to look again."""
+        try:
+            if pairing.tries:
+                await self._read_anew(pairing)
+            if pairing.comparison is None:
+                pairing.comparison = await self._compare(pairing, pairing.first, pairing.second)
+            if pairing.comparison.is_equal:
+                self._equal(pairing, pairing.comparison)
+                return
+            if self._found.is_known(pairing):
+                return
+            verdict = await self._verdict(pairing)
+        except _Doubtful as exc:
+            verdict = Verdict(Outcome.INCONCLUSIVE, exc.doubt)
+        self._conclude(pairing, verdict)
+
+    async def _verdict(self, pairing: Pairing) -> Verdict:
+        primary = pairing.looker.plan.primary
+        first, second = pairing.first, pairing.second
+        assert pairing.comparison is not None
+        if second.status >= 500 > first.status and not self._stands_out(pairing, primary.other):
+            raise _Doubtful(Doubt.FAILING)
+        again = await self._read(pairing, primary, first)
+        other = await self._read(pairing, primary.other, second)
+        last = await self._read(pairing, primary, first)
+        own = (await self._compare(pairing, first, again), await self._compare(pairing, again, last))
+        looks = Looks(pairing.comparison, own, await self._compare(pairing, again, other))
+        looker = pairing.looker
+        key = looker.key_of(pairing.copy)
+        return judge(looks, self._settled.is_settled(looker.plan.component or "", key, pairing.since_s))
+
+    def _stands_out(self, pairing: Pairing, side: Side) -> bool:
+        """Say whether a side that fails this read again and again answers the others well: then it is the read."""
+        return pairing.tries >= len(RECHECKS_S) and self._shadows.loads[side].back_off.is_full
+
+    def _conclude(self, pairing: Pairing, verdict: Verdict) -> None:
+        tally, entity = pairing.looker.route.tally, pairing.looker.entity_of(pairing.copy)
+        if verdict.noise:
+            self._found.noise(pairing, verdict)
+        if verdict.outcome is Outcome.INCONCLUSIVE:
+            assert verdict.doubt is not None
+            if verdict.doubt in _FINAL or pairing.tries >= len(RECHECKS_S):
+                self._inconclusive(pairing, verdict.doubt)
+            else:
+                self._again_later(pairing)
+            return
+        tally.add(verdict.outcome, "", entity if verdict.outcome is Outcome.MISMATCHED else b"")
+        if verdict.outcome is Outcome.MISMATCHED:
+            self._found.mismatch(pairing, verdict)
+
+    def _equal(self, pairing: Pairing, comparison: Comparison) -> None:
+        copy, looker = pairing.copy, pairing.looker
+        outcome, reason = outcome_of_equal(copy.request.method, pairing.first.status, bool(comparison.explained))
+        looker.route.tally.add(outcome, reason, b"" if reason else looker.entity_of(copy))
+
+    def _inconclusive(self, pairing: Pairing, doubt: Doubt) -> None:
+        pairing.looker.route.tally.add(Outcome.INCONCLUSIVE, doubt.value)
+
+    def _again_later(self, pairing: Pairing) -> None:
+        due_s = self._shadows.clock() + RECHECKS_S[pairing.tries]
+        pairing.tries += 1
+        heapq.heappush(self._later, _Later(due_s, next(self._numbers), pairing))
+
+    # Reading again
+
+    async def _read_anew(self, pairing: Pairing) -> None:
+        """Begin from the beginning: what the sides say now counts, not what they said then."""
+        primary = pairing.looker.plan.primary
+        pairing.since_s = self._shadows.clock()
+        pairing.first = await self._read(pairing, primary, pairing.first)
+        pairing.second = await self._read(pairing, primary.other, pairing.second)
+        pairing.comparison = None
+
+    async def _read(self, pairing: Pairing, side: Side, before: Answer) -> Answer:
+        """Ask a side again. Raises _Doubtful if that says nothing."""
+        answer = await self._ask(pairing, side)
+        doubt = doubt_of(before, answer, is_primary=side is pairing.looker.plan.primary)
+        if doubt is not None:
+            raise _Doubtful(doubt)
+        return answer
+
+    async def _ask(self, pairing: Pairing, side: Side) -> Answer:
+        await self._turn(pairing)
+        shadows, copy, looker = self._shadows, pairing.copy, pairing.looker
+        load = shadows.loads[side]
+        began_s = shadows.clock()
+        try:
+            async with asyncio.timeout(shadows.bounds.timeout_s):
+                head, body = await self._answer(pairing, load, shadows.message(copy, looker, side))
+        except (UpstreamError, TooLong, TimeoutError) as exc:
+            load.back_off.record(shadows.clock() - began_s, fine=False)
+            failed = Doubt.PRIMARY_FAILED if side is looker.plan.primary else Doubt.SECONDARY_FAILED
+            raise _Doubtful(failed) from exc
+        fine = head.status < 500 and head.status not in DECLINED
+        load.back_off.record(shadows.clock() - began_s, fine)
+        return answer_of(head, body, shadows.origins)
+
+    async def _answer(self, pairing: Pairing, load: Load, message: bytes) -> tuple[AnswerHead, bytes]:
+        head_only = pairing.copy.request.method == b"HEAD"
+        most_bytes = self._shadows.bounds.body_bytes
+        try:
+            return await whole_answer(load.pool, message, self._shadows.waits, most_bytes, head_only)
+        except UpstreamError as exc:
+            if not exc.stale:
+                raise
+        return await whole_answer(load.pool, message, self._shadows.waits, most_bytes, head_only)
+
+    async def _turn(self, pairing: Pairing) -> None:
+        """Wait until the fleet's cap lets one more re-read through. Raises _Doubtful if a side is not to be asked."""
+        shadows, component = self._shadows, pairing.looker.plan.component or ""
+        while True:
+            if not all(shadows.may_ask(component, each) for each in Side):
+                raise _Doubtful(Doubt.BARRED)
+            if self.cap.takes(shadows.clock()):
+                return
+            await asyncio.sleep(PAUSE_S)
+
+    async def _compare(self, pairing: Pairing, first: Answer, second: Answer) -> Comparison:
+        rules: CompareRules = pairing.looker.route.rules
+        if len(first.body) + len(second.body) <= INLINE_BYTES:
+            return compare(first, second, rules)
+        work: Awaitable[Comparison] = asyncio.to_thread(compare, first, second, rules)
+        return await work

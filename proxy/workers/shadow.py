@@ -1,0 +1,184 @@
+"""
+Shadow reads: what one side answered is asked of the other, unseen, and the answers are compared.
+
+Nothing in here can delay, fail or cancel an answer to a client: copies come when it was passed on, go over connections
+of their own, within bounds and deadlines, and what is too much is dropped and counted. What differs goes on to
+`workers.sandwich`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from time import perf_counter
+
+from proxy.core.decision import Plan
+from proxy.core.messages import RequestHead, without
+from proxy.core.rules import Side
+from proxy.gateway.copies import Copy
+from proxy.gateway.outgoing import request_message
+from proxy.wire.pool import Pool, Waits
+from proxy.workers.asked import Asked, Pairing
+from proxy.workers.loads import Bounds, Load
+from proxy.workers.looking import NOISE, SHADOW, Looker, Route
+from proxy.workers.tallies import Tallies
+
+ROLE = b"x-banyan-role: shadow\r\n"
+TICK_S = 0.25
+MOST_WAIT_S = 60.0  # that a side may ask for
+
+
+class Shadows:
+    """
+    Asks behind the answers, and compares; `run` lets its deadlines pass.
+
+    `may_ask` says of a component and a side whether reads may go there now. `on_suspect` takes what differs or is too
+    long to be compared at once, `on_noise` what one side said twice; both at once, and both without waiting.
+    """
+
+    def __init__(
+        self,
+        loads: Mapping[Side, Load],
+        bounds: Bounds,
+        tallies: Tallies,
+        may_ask: Callable[[str, Side], bool],
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        self.loads = loads
+        self.bounds = bounds
+        self.tallies = tallies
+        self.may_ask = may_ask
+        self.clock = clock
+        self.on_suspect: Callable[[Pairing], None]
+        self.on_noise: Callable[[Pairing], None]
+        self.origins = tuple(origin for load in loads.values() for origin in load.manner.origins)
+        self.most_bytes = bounds.body_bytes
+        self.waits = Waits(min(1.0, bounds.timeout_s), bounds.timeout_s, bounds.timeout_s)
+        self._routes: dict[tuple[str, str], Route] = {}
+        self._held_bytes = 0
+        self._is_starting = False
+
+    def watcher(self, plan: Plan) -> Looker | None:
+        """Return who watches the reads of a plan."""
+        if plan.watch is None or plan.component is None:
+            return None
+        route = self._routes.get((plan.component, plan.route))
+        if route is None:
+            route = Route(self.tallies.of(plan.component, plan.route))
+            self._routes[plan.component, plan.route] = route
+        route.follow(plan.watch, self.bounds.floor_per_h)
+        return Looker(self, plan, route, self.bounds.body_bytes)
+
+    async def run(self) -> None:
+        """Let deadlines pass, for as long as this runs."""
+        while True:
+            for _ in range(round(1 / TICK_S)):
+                await asyncio.sleep(TICK_S)
+                self.tick()
+            self.second()
+
+    def tick(self) -> None:
+        """End what takes too long."""
+        late_s = self.clock() - self.bounds.timeout_s
+        for load in self.loads.values():
+            while load.waiting and load.waiting[0].queued_s < late_s:
+                self._let_go(load.waiting.popleft(), "late")
+            for asked in [each for each in load.under_way if each.started_s < late_s]:
+                asked.expire()
+
+    def second(self) -> None:
+        """Judge what the sides made of the second that has passed."""
+        for load in self.loads.values():
+            load.back_off.second()
+
+    def fleet_is(self, replicas: int) -> None:
+        """Share the caps of the fleet with so many replicas, this one among them."""
+        for load in self.loads.values():
+            load.cap.replicas = max(1, replicas)
+
+    # What lookers call
+
+    def refuses(self, side: Side, now_s: float) -> str:
+        """Return why a side is not sent another read now; empty if it may be."""
+        return self.loads[side].refuses(now_s)
+
+    def take(self, copy: Copy, looker: Looker) -> None:
+        """Ask for the same again, soon."""
+        for purpose in (SHADOW, NOISE):
+            if copy.purpose & purpose:
+                self._queue(Asked(self, copy, looker, purpose))
+
+    # What those asked call
+
+    def pool_of(self, side: Side) -> Pool:
+        """Return the connections of a side that are used behind the answers."""
+        return self.loads[side].pool
+
+    def message(self, copy: Copy, looker: Looker, side: Side) -> bytes:
+        """Return the request of a copy as a shadow read of `side`: unconditional, and marked as what it is."""
+        request = copy.request
+        if looker.drop:
+            request = RequestHead(request.method, request.target, without(request.fields, looker.drop), request.host)
+            request.saw = copy.request.saw
+        length = sum(map(len, copy.body))
+        return request_message(request, copy.forwarded + ROLE, self.loads[side].manner, True, length, copy.body)
+
+    def ended(self, asked: Asked, fine: bool) -> None:
+        """A read has its answer, or will never have one."""
+        load = self.loads[asked.side]
+        if asked in load.under_way:
+            del load.under_way[asked]
+            self._held_bytes -= asked.copy.held_bytes
+            load.back_off.record(self.clock() - asked.started_s, fine)
+            if load.waiting:
+                self._start_soon()
+
+    def declined(self, side: Side, retry_after: bytes) -> None:
+        """A side does not want it, and may have said until when."""
+        if retry_after.isdigit() and len(retry_after) < 6:
+            self.loads[side].back_off.wait(self.clock() + min(float(retry_after), MOST_WAIT_S))
+
+    def suspect(self, pairing: Pairing) -> None:
+        """Two answers may differ."""
+        self.on_suspect(pairing)
+
+    def noisy(self, pairing: Pairing) -> None:
+        """One side was asked twice."""
+        self.on_noise(pairing)
+
+    # Between waiting and answered
+
+    def _queue(self, asked: Asked) -> None:
+        waiting = self.loads[asked.side].waiting
+        held_bytes = asked.copy.held_bytes
+        if len(waiting) >= self.bounds.pending:
+            asked.drop("pending")
+        elif self._held_bytes + held_bytes > self.bounds.buffer_bytes:
+            asked.drop("buffer")
+        else:
+            self._held_bytes += held_bytes
+            asked.queued_s = self.clock()
+            waiting.append(asked)
+            self._start_soon()
+
+    def _start_soon(self) -> None:
+        """Not now: what the client gets leaves first."""
+        if not self._is_starting:
+            self._is_starting = True
+            asyncio.get_running_loop().call_soon(self._start)
+
+    def _start(self) -> None:
+        self._is_starting = False
+        now_s = self.clock()
+        for load in self.loads.values():
+            while load.has_room:
+                asked = load.waiting.popleft()
+                if not self.may_ask(asked.looker.plan.component or "", asked.side):
+                    self._let_go(asked, "barred")
+                    continue
+                load.under_way[asked] = None
+                asked.start(now_s)
+
+    def _let_go(self, asked: Asked, reason: str) -> None:
+        self._held_bytes -= asked.copy.held_bytes
+        asked.drop(reason)

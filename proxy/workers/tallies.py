@@ -1,0 +1,94 @@
+"""
+What this process has counted of the reads it compared, by route: for metrics as a whole, for the store what is new.
+
+Hot where reads are shadowed: an equal pair is one addition and one hash in a set. Bounded in all that traffic names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from xxhash import xxh3_64_intdigest
+
+from proxy.core.evidence import Basis, Outcome
+
+MOST_ENTITIES = 20_000  # of a route between two batches: beyond it they are fewer than they are, and the bound higher
+MOST_REASONS = 100
+
+
+@dataclass(slots=True)
+class News:
+    """What was counted since the last batch; `entities` and `differing` are hashes."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    entities: set[int] = field(default_factory=set)
+    differing: set[int] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
+
+class Tally:
+    """The counts of one route; `total` has them since the start, by outcome and by `outcome:reason`."""
+
+    __slots__ = ("basis", "component", "news", "route", "total")
+
+    def __init__(self, component: str, route: str) -> None:
+        self.component = component
+        self.route = route
+        self.basis = Basis()
+        self.total: dict[str, int] = {}
+        self.news = News()
+
+    def add(self, outcome: Outcome, reason: str = "", entity: bytes = b"") -> None:
+        """Count one read; `entity` where the outcome says something of it."""
+        self._count(outcome.value)
+        if reason:
+            self._count(f"{outcome}:{reason}")
+        if entity and len(self.news.entities) < MOST_ENTITIES:
+            number = xxh3_64_intdigest(entity)
+            self.news.entities.add(number)
+            if outcome is Outcome.MISMATCHED:
+                self.news.differing.add(number)
+
+    def note(self, what: str) -> None:
+        """Count something beside the outcomes: a rule that explained a difference, a strange body."""
+        self._count(what)
+
+    def take_news(self) -> News:
+        """Return what is new, and begin anew."""
+        news, self.news = self.news, News()
+        return news
+
+    def give_back(self, news: News) -> None:
+        """Take back what the store did not."""
+        for name, count in news.counts.items():
+            self.news.counts[name] = self.news.counts.get(name, 0) + count
+        self.news.entities |= news.entities
+        self.news.differing |= news.differing
+
+    def _count(self, name: str) -> None:
+        total = self.total
+        if name not in total and len(total) >= MOST_REASONS:
+            name = "other"
+        total[name] = total.get(name, 0) + 1
+        counts = self.news.counts
+        counts[name] = counts.get(name, 0) + 1
+
+
+class Tallies:
+    """The tallies of all routes that are watched."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[tuple[str, str], Tally] = {}
+
+    def of(self, component: str, route: str) -> Tally:
+        """Return the tally of a route; it outlives rule sets."""
+        tally = self._tallies.get((component, route))
+        if tally is None:
+            tally = self._tallies[component, route] = Tally(component, route)
+        return tally
+
+    def __iter__(self) -> Iterator[Tally]:
+        return iter(self._tallies.values())

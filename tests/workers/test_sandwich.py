@@ -1,0 +1,291 @@
+"""Differences looked at again over real sockets: what stands is a mismatch, and nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.core.evidence import Outcome
+from proxy.core.rules import Side
+from proxy.workers.loads import Bounds
+from tests.peers import Exchange, RawClient, answering, asked
+from tests.waiting import until
+from tests.workers.shadowing import USERS, Stage, answer, request, says, shadowing
+
+A, B = {"id": 42, "unread": 3}, {"id": 42, "unread": 4}
+PUT = b"PUT /api/users/42 HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 2\r\n\r\nhi"
+
+
+def paths(stage: Stage) -> list[str]:
+    return [each.path for _, verdict in stage.findings.mismatches for each in verdict.differences]
+
+
+async def test_a_difference_that_stands_is_a_mismatch():
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
+
+        await stage.get()
+        await stage.counted(mismatched=1)
+
+        assert stage.counts == {"mismatched": 1}
+        assert paths(stage) == ["$.unread"]
+        assert len(stage.rig.legacy.seen) == 3  # the client, and twice more
+        assert len(stage.rig.modern.seen) == 2
+        assert all(each.value(b"x-banyan-role") == b"shadow" for each in stage.rig.legacy.seen[1:])
+
+
+async def test_the_primary_is_the_first_whoever_answered():
+    async with shadowing({**USERS, "phase": "canary", "weight": 100}) as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says({"id": 42})
+        await stage.get()
+        await stage.counted(mismatched=1)
+
+        ((_, verdict),) = stage.findings.mismatches
+        assert [(each.kind, each.path) for each in verdict.differences] == [("missing", "$.unread")]
+
+
+async def test_what_the_primary_does_not_say_twice_is_noise_and_what_lies_beside_it_is_found():
+    async with shadowing() as stage:
+        stage.rig.legacy.script = says(*({**A, "at": at} for at in range(9)))
+        stage.rig.modern.script = says(*({**A, "at": at} for at in range(10, 19)))
+        await stage.get()
+        await stage.counted(noise=1)
+        assert [each.path for _, verdict in stage.findings.noises for each in verdict.noise] == ["$.at", "$.at"]
+
+        stage.rig.modern.script = says(*({**B, "at": at} for at in range(20, 29)))
+        await stage.get()
+        await stage.counted(mismatched=1)
+        assert paths(stage) == ["$.unread"]
+
+
+async def test_what_is_gone_at_the_second_look_is_no_mismatch():
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B, A)
+        await stage.get()
+        await stage.counted(inconclusive=1)
+
+        assert stage.counts == {"inconclusive": 1, "inconclusive:transient": 1}
+
+
+async def test_an_entity_that_was_written_to_is_looked_at_again_later():
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
+        await asked(stage.rig.port, PUT)
+        await stage.get()
+        await until(lambda: stage.sandwiches.waiting == 1 and not stage.sandwiches.at_work)
+        assert stage.counts == {}
+
+        stage.rig.modern.script = says(A)  # the write has arrived
+        stage.clock.by_s += 1.1
+        await stage.counted(matched=1)
+        assert stage.counts == {"matched": 1}
+
+
+async def test_a_difference_that_stays_after_a_write_is_found_at_the_second_look():
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
+        await asked(stage.rig.port, PUT)
+        await stage.get()
+        await until(lambda: stage.sandwiches.waiting == 1 and not stage.sandwiches.at_work)
+
+        stage.clock.by_s += 2.5
+        await stage.counted(mismatched=1)
+
+
+async def test_an_entity_that_is_written_to_again_and_again_is_given_up():
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
+        await asked(stage.rig.port, PUT)
+        await stage.get()
+        for after_s in (1.1, 10.1, 60.1):
+            await until(lambda: stage.sandwiches.waiting == 1 and not stage.sandwiches.at_work)
+            await asked(stage.rig.port, PUT)
+            stage.clock.by_s += after_s - 0.05
+            await asked(stage.rig.port, PUT)
+            stage.clock.by_s += 0.05
+            seen = len(stage.rig.modern.seen)
+            await until(lambda seen=seen: len(stage.rig.modern.seen) > seen)
+        await stage.counted(inconclusive=1)
+
+        assert stage.counts == {"inconclusive": 1, "inconclusive:unsettled": 1}
+        assert stage.findings.mismatches == []
+
+
+async def test_with_the_question_of_settling_switched_off_a_write_race_is_taken_for_a_mismatch():
+    """What the rule is for: without it this is found, and it is none."""
+    async with shadowing() as stage:
+        stage.rig.gateway.settling.settle_s = -1e9
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
+        await asked(stage.rig.port, PUT)
+        await stage.get()
+        await stage.counted(mismatched=1)
+
+
+@pytest.mark.parametrize("code", [401, 403])
+async def test_credentials_that_expired_meanwhile_say_nothing(code):
+    async with shadowing() as stage:
+        denied = answer({}, code)
+        stage.rig.legacy.script, stage.rig.modern.script = says(A, denied), says(B)
+        await stage.get()
+        await stage.counted(inconclusive=1)
+
+        assert stage.counts == {"inconclusive": 1, "inconclusive:denied": 1}
+
+
+async def test_what_one_side_denies_and_the_other_allows_is_a_mismatch():
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says({}, status=403), says(A)
+        await stage.get()
+        await stage.counted(mismatched=1)
+
+        assert paths(stage) == ["status"]
+
+
+async def test_an_entity_that_one_side_does_not_have_is_a_mismatch():
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says({}, status=404)
+        await stage.get()
+        await stage.counted(mismatched=1)
+
+        assert paths(stage) == ["status"]
+
+
+async def fail_again_and_again(stage: Stage) -> None:
+    for after_s in (1.1, 10.1, 60.1):
+        await until(lambda: stage.sandwiches.waiting == 1 and not stage.sandwiches.at_work)
+        seen = len(stage.rig.modern.seen)
+        stage.clock.by_s += after_s
+        await until(lambda seen=seen: len(stage.rig.modern.seen) > seen)
+
+
+async def test_a_side_that_answers_5xx_for_a_while_differs_in_nothing():
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says({}, status=500)
+        await stage.get()
+        await until(lambda: stage.sandwiches.waiting == 1 and not stage.sandwiches.at_work)
+        assert stage.counts == {}
+
+        stage.rig.modern.script = says(A)
+        stage.clock.by_s += 1.1
+        await stage.counted(matched=1)
+
+
+async def test_a_read_that_one_side_can_never_answer_while_it_answers_others_is_a_mismatch():
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says({}, status=500)
+        await stage.get()
+        await fail_again_and_again(stage)
+        await stage.counted(mismatched=1)
+
+        assert paths(stage) == ["status"]
+
+
+async def test_a_side_that_is_in_trouble_as_a_whole_is_no_mismatch():
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says({}, status=500)
+        await stage.get()
+        back_off = stage.shadows.loads[Side.MODERN].back_off
+        back_off.record(0.1, fine=False)
+        back_off.second()
+        await fail_again_and_again(stage)
+        await stage.counted(inconclusive=1)
+
+        assert stage.counts == {"inconclusive": 1, "inconclusive:failing": 1}
+
+
+async def test_a_primary_that_fails_meanwhile_is_asked_again_later():
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(A, answer({}, 500), A), says(B)
+        await stage.get()
+        await until(lambda: stage.sandwiches.waiting == 1 and not stage.sandwiches.at_work)
+
+        stage.clock.by_s += 1.1
+        await stage.counted(mismatched=1)
+
+
+async def test_a_side_that_hangs_at_the_second_look_holds_up_nothing_for_long():
+    async with shadowing(bounds=Bounds(timeout_s=0.2)) as stage:
+        first = True
+
+        async def then_hangs(exchange: Exchange) -> None:
+            nonlocal first
+            if not first:
+                await asyncio.Event().wait()
+            first = False
+            await exchange.send(answer(B))
+
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), then_hangs
+        await stage.get()
+        await until(lambda: stage.sandwiches._later)
+
+        assert stage.counts == {}
+
+
+async def test_a_side_that_is_barred_meanwhile_is_not_asked_again():
+    async with shadowing(rereads_per_s=0.001) as stage:
+        stage.sandwiches.cap.takes(stage.clock())  # the next one has to wait
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
+        await stage.get()
+        await until(lambda: stage.sandwiches.at_work)
+        stage.rig.emergency(users=Side.LEGACY)
+        await stage.counted(inconclusive=1)
+
+        assert stage.counts == {"inconclusive": 1, "inconclusive:barred": 1}
+        assert len(stage.rig.modern.seen) == 1
+
+
+async def test_more_differences_than_wait_are_inconclusive():
+    async with shadowing(rereads_per_s=0.001) as stage:
+        stage.sandwiches.cap.takes(stage.clock())
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
+        for _ in range(80):
+            await stage.get()
+        await until(lambda: stage.sandwiches.waiting + stage.counts.get("inconclusive", 0) == 80)
+
+        assert stage.counts["inconclusive"] == stage.counts["inconclusive:no_budget"] > 0
+
+
+async def test_answers_too_long_to_be_compared_at_once_are_compared_all_the_same():
+    long = {"items": [{"id": number, "text": "x" * 100} for number in range(500)]}
+    async with shadowing() as stage:
+        stage.rig.legacy.script = stage.rig.modern.script = says(long)
+        await stage.get()
+        await stage.counted(matched=1)
+
+        other = {"items": [*long["items"][:-1], {"id": 499, "text": "y"}]}
+        stage.rig.modern.script = says(other)
+        await stage.get()
+        await stage.counted(mismatched=1)
+        assert paths(stage) == ["$.items[*].text"]
+
+
+async def test_what_is_known_already_is_not_looked_at_again():
+    async with shadowing() as stage:
+        stage.findings.known = True
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
+        await stage.get()
+        await until(lambda: len(stage.rig.modern.seen) == 1 and not stage.sandwiches.waiting)
+
+        assert len(stage.rig.legacy.seen) == 1
+
+
+async def test_equal_by_a_rule_is_explained():
+    async with shadowing({**USERS, "compare": {"ignore": ["$.unread"]}}) as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
+        await stage.get()
+        await stage.counted(explained=1)
+
+        assert stage.counts == {Outcome.EXPLAINED.value: 1}
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"a":NaN}', b"\xff\xfe", b"[" * 10_000, b'{"a":1,"a":2}', b""])
+async def test_whatever_a_side_says_the_client_gets_its_answer_and_it_is_counted(body):
+    async with shadowing() as stage:
+        stage.rig.modern.script = answering(answer(body))
+        stage.rig.legacy.script = says(A)
+
+        client = await RawClient.connect(stage.rig.port)
+        await client.send(request("/api/users/42"))
+        assert (await client.answer()).body == b'{"id":42,"unread":3}'
+        await stage.counted(mismatched=1)

@@ -1,0 +1,65 @@
+"""Tallies: what is counted as a whole, and what is new."""
+
+from __future__ import annotations
+
+from proxy.core.evidence import Outcome
+from proxy.workers import tallies
+from proxy.workers.tallies import Tallies, Tally
+
+
+def test_an_outcome_is_counted_by_itself_and_by_its_reason():
+    tally = Tally("users", "/u")
+    tally.add(Outcome.SKIPPED, "range")
+    tally.add(Outcome.SKIPPED, "stream")
+    tally.note("ignored $.at")
+
+    assert tally.total == {"skipped": 2, "skipped:range": 1, "skipped:stream": 1, "ignored $.at": 1}
+
+
+def test_what_is_new_is_taken_once_and_the_whole_stays():
+    tally = Tally("users", "/u")
+    tally.add(Outcome.MATCHED, "", b"1")
+    news = tally.take_news()
+
+    assert (news.counts, len(news.entities), len(news.differing)) == ({"matched": 1}, 1, 0)
+    assert not tally.take_news()
+    assert tally.total == {"matched": 1}
+
+
+def test_what_was_not_taken_is_given_back_and_added_to_what_came_since():
+    tally = Tally("users", "/u")
+    tally.add(Outcome.MATCHED, "", b"1")
+    news = tally.take_news()
+    tally.add(Outcome.MATCHED, "", b"2")
+    tally.add(Outcome.MISMATCHED, "", b"3")
+    tally.give_back(news)
+    news = tally.take_news()
+
+    assert (news.counts, len(news.entities), len(news.differing)) == ({"matched": 2, "mismatched": 1}, 3, 1)
+
+
+def test_an_entity_that_comes_again_is_one():
+    tally = Tally("users", "/u")
+    for _ in range(3):
+        tally.add(Outcome.MATCHED, "", b"1")
+
+    assert len(tally.news.entities) == 1
+
+
+def test_reasons_and_entities_are_bounded(monkeypatch):
+    monkeypatch.setattr(tallies, "MOST_REASONS", 3)
+    monkeypatch.setattr(tallies, "MOST_ENTITIES", 2)
+    tally = Tally("users", "/u")
+    for number in range(5):
+        tally.add(Outcome.MATCHED, "", b"%d" % number)
+        tally.note(f"rule {number}")
+
+    assert tally.total == {"matched": 5, "rule 0": 1, "rule 1": 1, "other": 3}
+    assert len(tally.news.entities) == 2
+
+
+def test_the_tally_of_a_route_is_one_and_the_same():
+    found = Tallies()
+
+    assert found.of("users", "/u") is found.of("users", "/u")
+    assert [each.route for each in found] == ["/u"]
