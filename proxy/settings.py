@@ -29,8 +29,9 @@ from proxy.addresses import (
     host_port,
     is_loopback,
 )
+from proxy.core.frozen import Frozen, Items
 from proxy.core.instances import HealthCheck, OutlierDetection
-from proxy.core.model import Frozen, Items, Side, Timeouts, TimeoutsOverride, overlay
+from proxy.core.model import Side, Timeouts, TimeoutsOverride, overlay
 from proxy.core.problems import Location, dotted
 from proxy.core.scalars import PositiveSeconds, Seconds
 from proxy.wire.certificates import DialingFiles, ServingFiles

@@ -15,7 +15,7 @@ from aiohttp import web
 from pydantic import Field, StringConstraints, ValidationError
 
 from proxy.admin.answers import Refused
-from proxy.core.model import Frozen
+from proxy.core.frozen import Frozen
 from proxy.core.problems import problems_of
 
 BODY_BYTES = 64 * 1024

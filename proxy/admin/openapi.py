@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.admin import bodies
-from proxy.core.model import Frozen
+from proxy.core.frozen import Frozen
 
 _COUNT = ("count", "How many entries", False, {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50})
 _ASK = (

@@ -7,6 +7,7 @@ Files are named relative to the working directory, so that an editor or a pull r
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -70,7 +71,7 @@ def check_everything(config: Path | None, env: Mapping[str, str]) -> Checked:
     if not folder.problems:
         seed = check_change(None, folder.components, verb=False, positions=folder.positions)
         problems = (*problems, *_placed((*seed, *_unmet(folder)), settings.rules))
-        warnings = _placed(warnings_of(folder.components, folder.positions), settings.rules)
+        warnings = _placed(warnings_of(folder.components, folder.positions, now_s=time.time()), settings.rules)
     count = len(folder.files) + len(folder.frozen)
     name = _near(config) if config is not None else "no config.yaml"
     looked_at = f"{name}, {count} rule file{'s' * (count != 1)} in {_near(settings.rules)}"

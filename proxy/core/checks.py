@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from proxy.core.circles import circles
+from proxy.core.comparechecks import compare_doubts
 from proxy.core.errors import Position, Problem
 from proxy.core.model import (
+    DEFAULT_SHADOW,
     MOST_COMPONENTS,
     MOST_ROUTES,
-    Compare,
     Component,
     ComponentKind,
     Phase,
@@ -31,6 +32,7 @@ _Finding = tuple[Location, str]  # where in the component, what
 _PositionsOf = Mapping[str, Positions]  # by component
 
 _BEFORE_CANARY = (Phase.OFF, Phase.BACKFILL, Phase.SHADOW)
+_PHASES_WITH_SHADOWS = (Phase.SHADOW, Phase.CANARY, Phase.CUTOVER)
 _PHASES_WITHOUT_COPIES = (Phase.OFF, Phase.SHADOW, Phase.CANARY, Phase.RETIRED)
 _HINTS = 3  # more unknown names than these are no slips, and each is compared with all that there are
 _NAMED_IN_CIRCLE = 5
@@ -70,13 +72,19 @@ def check_components(components: Mapping[str, Component], positions: _PositionsO
     return tuple(sorted(found, key=lambda each: each.at))
 
 
-def warnings_of(components: Mapping[str, Component], positions: _PositionsOf | None = None) -> tuple[Problem, ...]:
-    """Return what is allowed and probably not meant, in the order of the files."""
+def warnings_of(
+    components: Mapping[str, Component], positions: _PositionsOf | None = None, now_s: float = 0.0
+) -> tuple[Problem, ...]:
+    """
+    Return what is allowed and probably not meant, in the order of the files.
+
+    `now_s`, since 1970, tells which rules of `compare` have ended; without it none has.
+    """
     places = positions or {}
     found = [
         each
         for name, component in components.items()
-        for each in _in_order(places.get(name, {}), name, _doubts(component))
+        for each in _in_order(places.get(name, {}), name, (*_doubts(component), *compare_doubts(component, now_s)))
     ]
     return tuple(sorted(found, key=lambda each: each.at))
 
@@ -151,15 +159,6 @@ def _words_fit(component: Component) -> Iterator[_Finding]:
 
 
 def _not_built(component: Component) -> Iterator[_Finding]:
-    if component.shadow > 0:
-        yield ("shadow",), "shadow reads are not built yet; leave it at 0"
-    if component.compare != Compare():
-        yield ("compare",), "comparison is not built yet; leave it out"
-    for key, route in component.routes.items():
-        if route.shadow:
-            yield ("routes", key, "shadow"), "shadow reads are not built yet; leave it at 0"
-        if route.compare is not None and any(value for _, value in route.compare):
-            yield ("routes", key, "compare"), "comparison is not built yet; leave it out"
     phase = component.effective_phase
     if component.kind is ComponentKind.ENTITY and phase in (Phase.BACKFILL, Phase.CUTOVER):
         yield ("phase",), f"`{phase}` is not built yet: writes do not reach both sides so far"
@@ -230,6 +229,8 @@ def _doubts(component: Component) -> Iterator[_Finding]:
         yield (), "claims no route, so it gets no request"
     if component.weight > 0 and phase in _BEFORE_CANARY:
         yield ("weight",), f"has no effect in phase {phase}; it counts from canary on"
+    if component.shadow > DEFAULT_SHADOW and phase not in _PHASES_WITH_SHADOWS:
+        yield ("shadow",), f"has no effect in phase {phase}; reads are shadowed from phase shadow to cutover"
     if phase is Phase.CANARY and component.write_routes:
         stay = f"writes stay on legacy ({_some(component.write_routes)}): modern must get its data another way"
         yield ("weight",) if component.phase is None else ("phase",), stay

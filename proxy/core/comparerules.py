@@ -7,11 +7,10 @@ up in each document that is compared, because where it leads depends on what sta
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from proxy.core.jsonpaths import Step, keys_of, query_of, steps_of
 from proxy.core.model import Compare
@@ -42,45 +41,73 @@ class Treatment:
 
 
 _Place = tuple[str | int, ...]
+_T = TypeVar("_T")
 
 
 class CompareRules:
-    """The rules of one route, ready to be walked along with two documents."""
+    """
+    The rules of one route, ready to be walked along with two documents, as they are at one moment.
 
-    def __init__(self, compare: Compare | None = None) -> None:
-        self._always: list[tuple[tuple[Step, ...], Treatment]] = []
-        self._queries: list[tuple[Callable[[Any], list[_Place]], Treatment]] = []
-        for treatment in _treatments(compare or Compare()):
-            steps = steps_of(treatment.path)
-            if steps is None:
-                self._queries.append((query_of(treatment.path), treatment))
-            else:
-                self._always.append((steps, treatment))
-        self._root = places(self._always)
-        self.headers: tuple[bytes, ...] = (b"content-type",)
-        self.by_class = False
+    `expired` names the rules whose `until` has passed: they do not work. `next_expiry_s` is when the next one will
+    not, None for never: then it is time to compile anew. `headers` are the fields that are compared, in lower case;
+    `by_class`: of the status only the hundreds.
+    """
+
+    def __init__(self, compare: Compare | None = None, now_s: float = 0.0) -> None:
+        compare = compare or Compare()
+        found = list(_treatments(compare))
+        ends = {treatment: until_s for treatment, until_s in found if until_s is not None}
+        coming = [until_s for until_s in ends.values() if until_s > now_s]
+        self.expired = tuple(each.text for each, until_s in ends.items() if until_s <= now_s)
+        self.next_expiry_s = min(coming, default=None)
+        self.headers = tuple(name.encode() for name in compare.headers)
+        self.by_class = compare.status == "class"
+        self.reveal = compare.reveal
+        working = ((each.path, each) for each, until_s in found if until_s is None or until_s > now_s)
+        self._rules: _Paths[Treatment] = _Paths(working)
+        self._revealed: _Paths[str] = _Paths((path, path) for path in compare.reveal)
 
     def root(self, *documents: Any) -> State[Treatment]:
         """Return what the rules say of these documents, which are compared with each other."""
+        return self._rules.root(documents)
+
+    def revealed(self, *documents: Any) -> State[str]:
+        """Return which places of these documents may be shown: those at which a state has values."""
+        return self._revealed.root(documents)
+
+
+class _Paths(Generic[_T]):
+    """Paths with what stands at their ends, as one automaton as far as that goes without a document."""
+
+    def __init__(self, ends: Iterable[tuple[str, _T]]) -> None:
+        self._always: list[tuple[tuple[Step, ...], _T]] = []
+        self._queries: list[tuple[Callable[[Any], list[_Place]], _T]] = []
+        for path, end in ends:
+            steps = steps_of(path)
+            if steps is None:
+                self._queries.append((query_of(path), end))
+            else:
+                self._always.append((steps, end))
+        self._root = places(self._always)
+
+    def root(self, documents: Iterable[Any]) -> State[_T]:
         if not self._queries:
             return self._root
         found = {
-            (place, treatment): None
-            for query, treatment in self._queries
-            for document in documents
-            for place in query(document)
+            (place, end): None for query, end in self._queries for document in documents for place in query(document)
         }
-        named = [(tuple(Step((key,)) for key in place), treatment) for place, treatment in found]
+        named = [(tuple(Step((key,)) for key in place), end) for place, end in found]
         return places([*self._always, *named])
 
 
-def _treatments(compare: Compare) -> list[Treatment]:
-    """Return all rules; where several name one place the first decides."""
-    found = [Treatment(How.IGNORE, path) for path in compare.ignore]
-    for path, key in compare.unordered.items():
-        found.append(Treatment(How.UNORDERED, path, None if key is None else keys_of(key)))
-    for path, apart in compare.tolerance.items():
-        found.append(Treatment(How.TOLERANCE, path, (Decimal(repr(apart)), Decimal(0))))
-    for path, word in compare.equal_if.items():
-        found.append(Treatment(How.EQUAL_IF, path, word))
-    return found
+def _treatments(compare: Compare) -> Iterator[tuple[Treatment, float | None]]:
+    """Yield all rules, each with its end; where several name one place the first decides."""
+    for ignored in compare.ignore:
+        yield Treatment(How.IGNORE, ignored.path), ignored.until_s
+    for path, unordered in compare.unordered.items():
+        key = None if unordered.by is None else keys_of(unordered.by)
+        yield Treatment(How.UNORDERED, path, key), unordered.until_s
+    for path, tolerance in compare.tolerance.items():
+        yield Treatment(How.TOLERANCE, path, tolerance.apart), tolerance.until_s
+    for path, equal_if in compare.equal_if.items():
+        yield Treatment(How.EQUAL_IF, path, equal_if.word), equal_if.until_s

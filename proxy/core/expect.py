@@ -13,9 +13,9 @@ import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, RootModel, ValidationError
 
 from proxy.core.errors import Problem
+from proxy.core.frozen import Frozen, Items
 from proxy.core.headers import UPGRADE, meaning_in_request
 from proxy.core.messages import RequestHead, Saw, field
-from proxy.core.model import Frozen, Items
 from proxy.core.phases import RequestKind
 from proxy.core.plan import CALM, UNCLAIMED, Planned, Table, plan
 from proxy.core.problems import Location, Positions, problem, problems_of, shown, suggestion

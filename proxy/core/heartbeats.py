@@ -15,7 +15,8 @@ import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from proxy.core.brief import brief, told
-from proxy.core.model import MOST_VERSIONS, Items
+from proxy.core.frozen import Items
+from proxy.core.model import MOST_VERSIONS
 from proxy.core.problems import problems_of, shown
 from proxy.core.scalars import is_deeper
 

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from proxy.core.model import Frozen
+from proxy.core.frozen import Frozen
 from proxy.core.scalars import PositiveSeconds, Seconds
 
 

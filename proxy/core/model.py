@@ -10,8 +10,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
+from proxy.core.allowances import ComparedField, EqualIf, Ignored, Tolerance, Unordered
+from proxy.core.frozen import Frozen, Items
 from proxy.core.scalars import (
     READ_METHODS,
     CreatedKey,
@@ -39,6 +41,8 @@ MOST_COMPONENTS = 1_000  # of a rule set; far more than anybody migrates at once
 MOST_ROUTES = 10_000  # of all its components together
 MOST_VALUES = 50_000  # of one component, one file's record, or one component's origins
 MOST_PINS, MOST_SOURCES = 100, 20  # each request may ask all of them
+MOST_HEADERS = 50  # that are compared
+DEFAULT_SHADOW = 10.0  # percent
 DEPTH_LIMIT = 64  # of what a record keeps of a file; pydantic writes no more than 255 levels
 
 
@@ -81,27 +85,12 @@ class ComponentKind(StrEnum):
     ENTITY = "entity"  # they reach both sides, entity by entity
 
 
-def _items(value: object) -> object:
-    """YAML and JSON have lists where the models have tuples."""
-    return tuple(value) if isinstance(value, list) else value
-
-
 def _mapping_or_nothing(value: object) -> object:
     """`/api/users:` with nothing behind it is as good as `{}`."""
     return {} if value is None else value
 
 
 _WORD = Field(strict=False)  # the word itself is as good as the member it names
-_T = TypeVar("_T")
-Items = Annotated[tuple[_T, ...], BeforeValidator(_items)]
-
-
-class Frozen(BaseModel):
-    """A value of a document: frozen, unknown keys refused, nothing converted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -150,22 +139,30 @@ class EntityMapping(Frozen):
 
 
 class Compare(Frozen):
-    """Which differences between two answers count for nothing."""
+    """
+    Which differences between two answers count for nothing, and what beside the body is compared at all.
 
-    ignore: Items[JsonPath] = ()
-    unordered: dict[JsonPath, KeyPath | None] = {}
-    tolerance: dict[JsonPath, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
-    equal_if: dict[JsonPath, Literal["same-instant"]] = {}
-    reveal: Items[JsonPath] = ()
+    Each rule is written short or long, see `core.allowances`.
+    """
+
+    ignore: Items[Ignored] = ()
+    unordered: dict[JsonPath, Unordered] = Field({})
+    tolerance: dict[JsonPath, Tolerance] = Field({})
+    equal_if: dict[JsonPath, EqualIf] = Field({})
+    headers: Annotated[Items[ComparedField], Field(max_length=MOST_HEADERS)] = ("content-type",)
+    status: Literal["exact", "class"] = "exact"  # class: any 2xx is as good as another
+    reveal: Items[JsonPath] = ()  # whose values may be shown in the examples of a mismatch
 
 
 class CompareOverride(Frozen):
     """`compare` of one route; null: as the component's."""
 
-    ignore: Items[JsonPath] | None = None
-    unordered: dict[JsonPath, KeyPath | None] | None = None
-    tolerance: dict[JsonPath, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
-    equal_if: dict[JsonPath, Literal["same-instant"]] | None = None
+    ignore: Items[Ignored] | None = None
+    unordered: dict[JsonPath, Unordered] | None = None
+    tolerance: dict[JsonPath, Tolerance] | None = None
+    equal_if: dict[JsonPath, EqualIf] | None = None
+    headers: Annotated[Items[ComparedField], Field(max_length=MOST_HEADERS)] | None = None
+    status: Literal["exact", "class"] | None = None
     reveal: Items[JsonPath] | None = None
 
 
@@ -249,8 +246,8 @@ class Component(Frozen):
     cohort: Annotated[str, Field(min_length=1, max_length=200)] = ""  # left out: the component's name is filled in
     sticky: Annotated[Items[StickySource], Field(max_length=MOST_SOURCES)] = ("header:x-user-id", "client")
     pin: Annotated[Items[Pin], Field(max_length=MOST_PINS)] = ()
-    shadow: Percent = 0.0
-    routes: dict[RouteKey, Annotated[Route, BeforeValidator(_mapping_or_nothing)]] = {}
+    shadow: Percent = DEFAULT_SHADOW  # of reads, from phase shadow to cutover
+    routes: dict[RouteKey, Annotated[Route, BeforeValidator(_mapping_or_nothing)]] = Field({})
     shadow_headers: ShadowHeaders = ShadowHeaders()
     noise: Noise = Noise()
     entity: EntityMapping | None = None
@@ -334,6 +331,6 @@ class RuleSet(Frozen):
     why: str
     at: str  # RFC 3339
     accepts: Items[str] = ()  # epochs that an operator declared to be superseded by this one
-    files: dict[str, FileRecord] = {}
-    components: dict[str, Component] = {}
-    origins: dict[str, dict[str, Origin]] = {}  # component → dotted leaf → who set it; never set: not in here
+    files: dict[str, FileRecord] = Field({})
+    components: dict[str, Component] = Field({})
+    origins: dict[str, dict[str, Origin]] = Field({})  # component → dotted leaf → who set it; never set: not in here

@@ -171,7 +171,7 @@ def _component(facts: Facts, rules: RuleSet, name: str, meant: Interpretation) -
         "changed": _changed(rules.origins.get(name, {})),
         "going_back": _UNFOLLOWED[0] if unfollowed else ahead.going_back,
         "next": _next(ahead, blocked, facts.live_changes),
-        "warnings": [each.what for each in warnings_of({name: component})],
+        "warnings": [each.what for each in warnings_of({name: component}, now_s=facts.at_s)],
         "breakers": _breakers(name, facts.replicas),
         "skew": _skew(name, facts.replicas),
         "refused": [each for each in _refused(facts.replicas) if each["component"] == name],

@@ -72,14 +72,6 @@ def test_an_entity_key_that_can_be_found_is_fine(entity):
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({"shadow": 0.01}, "shadow: shadow reads are not built yet; leave it at 0"),
-        ({"compare": {"ignore": ["$.a"]}}, "compare: comparison is not built yet; leave it out"),
-        ({"compare": {"reveal": ["$.a"]}}, "compare: comparison is not built yet; leave it out"),
-        ({"routes": {"GET /a": {"shadow": 1}}}, "routes.GET /a.shadow: shadow reads are not built yet; leave it at 0"),
-        (
-            {"routes": {"GET /a": {"compare": {"ignore": ["$.a"]}}}},
-            "routes.GET /a.compare: comparison is not built yet; leave it out",
-        ),
         (
             {"kind": "entity", "phase": "backfill"},
             "phase: `backfill` is not built yet: writes do not reach both sides so far",
@@ -105,7 +97,11 @@ def test_what_is_not_built_yet_is_refused(values, problem):
 @pytest.mark.parametrize(
     "values",
     [
-        {"shadow": 0, "compare": {}, "routes": {"/a": {"shadow": 0, "compare": {}}}},
+        {
+            "shadow": 25,
+            "compare": {"ignore": ["$.a"]},
+            "routes": {"/a": {"shadow": 100, "compare": {"status": "class"}}},
+        },
         {"routes": {"/a": {"compare": {"ignore": [], "unordered": {}}}}},
         {"phase": "shadow"},
         {"kind": "entity", "phase": "canary", "weight": 5},
@@ -205,10 +201,11 @@ def test_clashing_routes_are_told_with_both_places():
 
 def test_problems_of_many_files_come_in_the_order_of_the_files():
     positions = {
-        "a": {("shadow",): Position("a.yaml", 9, 9)},
-        "b": {("shadow",): Position("b.yaml", 1, 9), ("after", 0): Position("b.yaml", 3, 9)},
+        "a": {("sticky", 1): Position("a.yaml", 9, 9)},
+        "b": {("sticky", 1): Position("b.yaml", 1, 9), ("after", 0): Position("b.yaml", 3, 9)},
     }
-    components = named(component("b", shadow=1, after=["x"]), component("a", shadow=1))
+    twice = ["client", "client"]
+    components = named(component("b", sticky=twice, after=["x"]), component("a", sticky=twice))
 
     assert [str(each.at) for each in check_components(components, positions)] == [
         "a.yaml:9:9",
@@ -241,6 +238,18 @@ def test_problems_of_many_files_come_in_the_order_of_the_files():
             "it will go to legacy and raise an alarm",
         ),
         (
+            {"shadow": 10.01},
+            "users: shadow: has no effect in phase off; reads are shadowed from phase shadow to cutover",
+        ),
+        (
+            {"phase": "retired", "shadow": 50},
+            "users: shadow: has no effect in phase retired; reads are shadowed from phase shadow to cutover",
+        ),
+        (
+            {"compare": {"ignore": ["$.a"], "tolerance": {"$.a": 1}}},
+            "users: compare.tolerance.$.a: has no effect: `ignore` names $.a, too",
+        ),
+        (
             {"sticky": ["client", "header:x"]},
             "users: sticky.1: is never asked: every request has a client, which stands before it",
         ),
@@ -262,10 +271,24 @@ def test_what_is_allowed_and_probably_not_meant_is_a_warning_and_no_problem(valu
         {"kind": "readonly", "weight": 5, "routes": {"/a": {}}},
         {"phase": "off", "routes": {"/a": {}}},
         {"sticky": []},
+        {"shadow": 10},
+        {"shadow": 50, "phase": "shadow"},
+        {"shadow": 50, "weight": 1},
+        {"compare": {"ignore": [{"path": "$.a", "until": "2027-01-31"}], "tolerance": {"$.b": 1}}},
     ],
 )
 def test_what_is_usual_warns_of_nothing(values):
     assert warnings_of(named(component(**values))) == ()
+
+
+def test_a_rule_that_has_ended_is_a_warning_from_then_on():
+    users = named(component(compare={"ignore": [{"path": "$.a", "until": "1970-01-01"}]}))
+    positions = {"users": {("compare", "ignore", 0): Position("users.yaml", 3, 5)}}
+
+    assert warnings_of(users, positions, now_s=86_399.5) == ()
+    assert [str(each) for each in warnings_of(users, positions, now_s=86_400)] == [
+        "users.yaml:3:5: compare.ignore.0: has ended (1970-01-01): take it out, or give it more time"
+    ]
 
 
 def change(before, after, **how):

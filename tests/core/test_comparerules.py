@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from proxy.core.comparerules import CompareRules, How
 from proxy.core.model import Compare
 
@@ -37,3 +39,58 @@ def test_a_filter_leads_where_either_document_says():
 
 def test_without_rules_there_is_nothing_to_ask():
     assert CompareRules().root({}, {}).is_empty
+
+
+ENDING = {
+    "ignore": ["$.a", {"path": "$.b", "until": "1970-01-01T00:01:40Z"}],
+    "unordered": {"$.c": {"by": "$.id", "until": "1970-01-01T00:03:20Z"}},
+    "tolerance": {"$.d": {"absolute": 1, "until": "1970-01-01"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("now_s", "expired", "next_expiry_s"),
+    [
+        (99.9, (), 100),
+        (100, ("ignore $.b",), 200),
+        (200, ("ignore $.b", "unordered $.c"), 86_400),
+        (86_400, ("ignore $.b", "unordered $.c", "tolerance $.d"), None),
+    ],
+)
+def test_a_rule_whose_time_has_passed_does_not_work(now_s, expired, next_expiry_s):
+    made = CompareRules(Compare.model_validate(ENDING), now_s)
+    root = made.root({}, {})
+    working = {each.text for name in "abcd" for each in root.step(name).values}
+
+    assert (made.expired, made.next_expiry_s) == (expired, next_expiry_s)
+    assert working == {"ignore $.a", "ignore $.b", "unordered $.c", "tolerance $.d"} - {*expired}
+
+
+def test_without_an_end_no_rule_ends():
+    made = CompareRules(Compare.model_validate({"ignore": ["$.a"]}), now_s=2**40)
+
+    assert (made.expired, made.next_expiry_s) == ((), None)
+
+
+def test_a_tolerance_is_an_amount_and_a_share():
+    made = CompareRules(Compare.model_validate({"tolerance": {"$.a": "1%", "$.b": {"absolute": 2, "relative": "5 %"}}}))
+    found = [[tuple(map(float, each.argument)) for each in made.root().step(name).values] for name in "ab"]
+
+    assert found == [[(0, 0.01)], [(2, 0.05)]]
+
+
+def test_what_is_compared_beside_the_body():
+    made = CompareRules(Compare(headers=("Content-Type", "Location"), status="class"))
+
+    assert (made.headers, made.by_class) == ((b"content-type", b"location"), True)
+    assert (CompareRules().headers, CompareRules().by_class) == ((b"content-type",), False)
+
+
+def test_what_may_be_shown_is_found_at_its_place():
+    made = CompareRules(Compare(reveal=("$.kind", "$.items[?@.open].name")))
+    root = made.revealed({"items": [{"name": "a"}, {"open": 1, "name": "b"}]})
+
+    assert made.reveal == ("$.kind", "$.items[?@.open].name")
+    assert root.step("kind").values
+    assert not root.step("id").values
+    assert [bool(root.step("items").item(index, 2).step("name").values) for index in range(2)] == [False, True]

@@ -6,7 +6,8 @@ import pytest
 from pydantic import Field, ValidationError
 
 from proxy.core.errors import Position, Problem
-from proxy.core.model import Component, Frozen, Items
+from proxy.core.frozen import Frozen, Items
+from proxy.core.model import Component
 from proxy.core.problems import (
     KEY,
     Alarm,

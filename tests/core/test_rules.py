@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.allowances import WORDS as MEANINGS
 from proxy.core.errors import ConfigError, NewerSchema, Position, StoreError, Unreadable
 from proxy.core.model import MOST_COMPONENTS, MOST_ROUTES, MOST_VALUES, Phase, Side
 from proxy.core.problems import KEY, MOST_PROBLEMS
@@ -54,7 +55,7 @@ GOLDEN = {
             "cohort": "users",
             "sticky": ["header:x-user-id", "client"],
             "pin": [],
-            "shadow": 0,
+            "shadow": 10,
             "routes": {
                 "/api/users": {
                     "kind": None, "entity": None, "list": None, "follow": None, "affects": [], "weight": None,
@@ -68,7 +69,10 @@ GOLDEN = {
             "shadow_headers": {"drop": []},
             "noise": {"sample": None},
             "entity": None,
-            "compare": {"ignore": [], "unordered": {}, "tolerance": {}, "equal_if": {}, "reveal": []},
+            "compare": {
+                "ignore": [], "unordered": {}, "tolerance": {}, "equal_if": {}, "headers": ["content-type"],
+                "status": "exact", "reveal": [],
+            },
             "fallback": {"on": ["connect", "timeout", "reset", "5xx"], "budget_pct": 20, "to_modern": False},
             "breaker": {
                 "window_s": 10, "min_requests": 20, "error_pct": 50, "slow_ms": 2000, "consecutive": 5, "open_s": 5,
@@ -99,7 +103,21 @@ FULL = {
         "GET /api/conversations/{id}/form": {"follow": "writes"},
         "POST /rpc/GetConversation": {"kind": "read", "entity": "body:$.id"},
         "POST /api/conversations/import": {"affects": ["users"]},
-        "/api/conversations/export": {"weight": 0, "shadow": 0, "fallback": {"budget_pct": 5}},
+        "/api/conversations/export": {
+            "weight": 0, "shadow": 0, "fallback": {"budget_pct": 5},
+            "compare": {"ignore": ["$.made"], "unordered": {"$.a": {"why": "a set"}}, "status": "exact"},
+        },
+    },
+    "shadow": 25,
+    "shadow_headers": {"drop": ["x-trace"]},
+    "compare": {
+        "ignore": ["$.updated_at", {"path": "$.etag", "why": "made anew each time", "until": "2027-01-31"}],
+        "unordered": {"$.roles": None, "$.items": {"by": "$.id", "why": "no order by"}},
+        "tolerance": {"$.score": 1e-09, "$.share": "1%", "$.sum": {"absolute": 0.5, "relative": "0.5 %"}},
+        "equal_if": {"$.created_at": "same-instant", "$.owner": {"as": "uuid", "until": "2027-01-31T12:00:00+01:00"}},
+        "headers": ["content-type", "location"],
+        "status": "class",
+        "reveal": ["$.kind"],
     },
     "entity": {
         "read": "GET /api/conversations/{id}",
@@ -152,15 +170,20 @@ def test_a_bad_file_is_refused_with_every_problem_at_once_each_at_its_place():
 def test_what_does_not_fit_together_or_is_not_built_is_refused_in_the_same_breath():
     positions = {
         ("phase",): Position("users.yaml", 2, 8),
-        ("shadow",): Position("users.yaml", 3, 9),
+        ("sticky", 1): Position("users.yaml", 3, 9),
         ("routes", "/a/{id}", "entity"): Position("users.yaml", 5, 21),
     }
-    values = {"component": "users", "phase": "cutover", "shadow": 1, "routes": {"/a/{id}": {"entity": "{key}"}}}
+    values = {
+        "component": "users",
+        "phase": "cutover",
+        "sticky": ["client"] * 2,
+        "routes": {"/a/{id}": {"entity": "{key}"}},
+    }
 
     assert refused(values, positions=positions) == [
         "users.yaml:2:8: phase: should be off, shadow, canary or retired for a component of kind plain, is `cutover`; "
         "only `kind: entity` is copied",
-        "users.yaml:3:9: shadow: shadow reads are not built yet; leave it at 0",
+        "users.yaml:3:9: sticky.1: `client` stands here twice",
         "users.yaml:5:21: routes./a/{id}.entity: should name a parameter of the path, is `{key}`; the path has `{id}`",
     ]
 
@@ -204,9 +227,45 @@ ROUTES = st.dictionaries(
             "fallback": st.fixed_dictionaries({}, optional={"on": st.just([]), "budget_pct": WEIGHTS}),
             "timeouts": st.fixed_dictionaries({}, optional={"head_s": st.floats(0.001, 1000)}),
             "follow": st.just("writes"),
+            "shadow": st.none() | WEIGHTS,
         },
     ),
     max_size=4,
+)
+
+
+BESIDE = {
+    "why": st.text(st.characters(codec="utf-8"), min_size=1, max_size=20),
+    "until": st.sampled_from(["2027-01-31", "2027-01-31T12:00:00Z", "1969-12-31t23:59:59.25+01:00"]),
+}
+PATHS = st.lists(WORDS, max_size=3).map(lambda names: ".".join(["$", *names])) | st.sampled_from(["$..a", "$[*].b"])
+PLACES = WORDS.map(lambda name: f"$.{name}")
+SHARES = st.sampled_from(["1%", "0.5 %", "100%", "1e-4%"])
+NUMBERS = st.floats(0, 1e300) | st.integers(0, 2**53)
+
+
+def allowance(short, required, optional=None):
+    return short | st.fixed_dictionaries(required, optional={**(optional or {}), **BESIDE})
+
+
+COMPARE = st.fixed_dictionaries(
+    {},
+    optional={
+        "ignore": st.lists(allowance(PATHS, {"path": PATHS}), max_size=3),
+        "unordered": st.dictionaries(PATHS, allowance(st.none() | PLACES, {}, {"by": PLACES}), max_size=3),
+        "tolerance": st.dictionaries(
+            PATHS,
+            allowance(NUMBERS | SHARES, {"absolute": NUMBERS}, {"relative": SHARES})
+            | allowance(SHARES, {"relative": SHARES}),
+            max_size=3,
+        ),
+        "equal_if": st.dictionaries(
+            PATHS, allowance(st.sampled_from(MEANINGS), {"as": st.sampled_from(MEANINGS)}), max_size=3
+        ),
+        "headers": st.lists(st.sampled_from(["content-type", "Location", "x-total"]), max_size=3),
+        "status": st.sampled_from(["exact", "class"]),
+        "reveal": st.lists(PATHS, max_size=2),
+    },
 )
 
 
@@ -219,6 +278,8 @@ ROUTES = st.dictionaries(
             "kind": st.sampled_from(["plain", "readonly", "entity"]),
             "cohort": st.text(st.characters(codec="utf-8"), min_size=1, max_size=9),
             "owner": st.none() | WORDS,
+            "shadow": WEIGHTS,
+            "compare": COMPARE,
             "sticky": st.lists(st.sampled_from(["header:x", "jwt:sub", "entity", "client"]), unique=True),
         },
     )
@@ -228,6 +289,35 @@ def test_any_component_survives_the_way_there_and_back(values):
     rules = RuleSet(epoch="e", version=1, who="", why="", at="", components={component.component: component})
 
     assert parse_rule_set(dump_rule_set(rules), "redis:rules") == rules
+
+
+@given(COMPARE)
+def test_rules_of_comparison_are_written_back_as_short_as_they_can_be(values):
+    """What was said short stays short, so that a file and what is live differ in what they say and in nothing else."""
+    route = {"/a": {"compare": values}}
+    component = parse_component({"component": "users", "compare": values, "routes": route}, file="x.yaml")
+
+    written = component.model_dump(mode="json", by_alias=True)
+    said = json.loads(json.dumps(values).replace("Location", "location"))
+    for name in ("ignore", "unordered", "tolerance", "equal_if"):
+        for at, rule in _each(said.get(name)):
+            kept = written["compare"][name][at]
+            assert kept == rule or (isinstance(rule, dict) and rule == {**rule, **_long(name, kept)})
+            assert written["routes"]["/a"]["compare"][name][at] == kept
+    assert component.changed(compare=written["compare"]) == component
+
+
+def _long(name, kept):
+    """Return what a short rule means, as a file would say it."""
+    if name == "tolerance":
+        return {"relative" if isinstance(kept, str) else "absolute": kept}
+    if kept is None:
+        return {}
+    return {{"ignore": "path", "unordered": "by", "equal_if": "as"}[name]: kept}
+
+
+def _each(rules):
+    return enumerate(rules or ()) if isinstance(rules, list) or rules is None else rules.items()
 
 
 @pytest.mark.parametrize(
