@@ -20,6 +20,7 @@ USERS = {
     "component": "users",
     "kind": "entity",
     "weight": 25,
+    "shadow": 0,  # what a test counts at a side is what it sent
     "routes": {"/api/users": {}, "/api/users/{id}": {"entity": "{id}"}},
 }
 

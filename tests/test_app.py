@@ -269,7 +269,7 @@ async def test_modern_dead_or_failing_costs_no_reader_anything_and_shows_in_the_
 
 
 async def test_an_edited_file_shifts_within_a_second_and_a_broken_one_freezes_only_its_component(house):
-    shop = {"component": "shop", "weight": 10, "routes": {"/api/shop": {}}}
+    shop = {"component": "shop", "weight": 10, "shadow": 0, "routes": {"/api/shop": {}}}
     replica = await house.replica(USERS, shop)
     await live(replica, 25)
     replica.rules({**USERS, "weight": 60})

@@ -38,6 +38,7 @@ rules: rules
 RULES = """\
 component: {component}
 weight: {weight}
+shadow: 0
 sticky: [header:x-user-id, entity, client]
 routes:
   /api/{component}: {{}}
@@ -75,7 +76,7 @@ class Gateway:
 def further_rules(count: int) -> str:
     """Return a component of `count` routes that no request of the load asks for, beside the ones it does."""
     routes = "".join(f"  /api/further/{{id}}/part{number}/{{part}}: {{}}\n" for number in range(count))
-    return f"component: further\nroutes:\n{routes}"
+    return f"component: further\nshadow: 0\nroutes:\n{routes}"
 
 
 def instead(words: str) -> Callable[[Site, int], list[str]]:

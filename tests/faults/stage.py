@@ -27,6 +27,7 @@ WEIGHT = 50
 USERS: Mapping[str, Any] = {
     "component": "users",
     "weight": WEIGHT,
+    "shadow": 0,  # what is counted at a side is what the load sent
     "sticky": ["header:x-user-id"],
     "routes": {"/api/users": {}, "/api/users/{id}": {}},
 }

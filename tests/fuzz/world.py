@@ -41,7 +41,11 @@ SMALL = {
     proxy.wire.client: {"HEADS_A_TURN": 3, "LINES_A_TURN": 20, "WRITE_HIGH_BYTES": 4096},
     proxy.gateway.reads: {"HELD_BYTES": HELD_BYTES},
 }
-CALM = {"breaker": {"observe_only": True}, "fallback": {"budget_pct": 100}}  # real time must change no plan
+CALM = {  # real time must change no plan, and nobody is asked beside it
+    "breaker": {"observe_only": True},
+    "fallback": {"budget_pct": 100},
+    "shadow": 0,
+}
 COMPONENTS: tuple[dict[str, Any], ...] = (
     {**USERS, **CALM},
     {"component": "other", "routes": {"/other/{id}": {}}, **CALM},
