@@ -48,4 +48,5 @@ def fitting(settings: Settings, descriptors: int) -> Settings:
 def _of_sides(settings: Settings) -> int:
     sides = [settings.side(side) for side in Side]
     checks = sum(len(each.origins) for each in sides if each.health_check.interval_s)
-    return checks + sum(each.limits.connections for each in sides)
+    shadows = sum(each.shadow.concurrency for each in sides if each.shadow.requests_per_s)
+    return checks + shadows + sum(each.limits.connections for each in sides)

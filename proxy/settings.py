@@ -29,6 +29,7 @@ from proxy.addresses import (
     host_port,
     is_loopback,
 )
+from proxy.core.allowances import checked_secretless
 from proxy.core.frozen import Frozen, Items
 from proxy.core.instances import HealthCheck, OutlierDetection
 from proxy.core.model import Side, Timeouts, TimeoutsOverride, overlay
@@ -62,9 +63,11 @@ SideUrl = Annotated[str, AfterValidator(checked_side_url)]
 ServerName = Annotated[str, AfterValidator(checked_server_name)]
 FieldName = Annotated[str, AfterValidator(checked_field_name)]
 FieldValue = Annotated[str, AfterValidator(checked_field_value)]
+VersionField = Annotated[str, AfterValidator(checked_secretless)]
 Network = Annotated[str, AfterValidator(checked_network)]
 Store = Annotated[str, AfterValidator(checked_store), BeforeValidator(_unshown)]
 Secret = Annotated[SecretStr, Field(strict=False), AfterValidator(_secret), BeforeValidator(_unshown)]
+Rate = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 File = Annotated[Path, Field(strict=False)]  # relative to the file that says it
 
 
@@ -84,6 +87,31 @@ class SideLimits(Frozen):
 
     connections: Annotated[int, Field(ge=1, le=65_535)] = 1024
     pending_requests: Annotated[int, Field(ge=0, le=65_535)] = 1024  # that wait for one, up to `connect_s`
+
+
+class SideShadow(Frozen):
+    """How much one side is asked to bear for comparison alone."""
+
+    requests_per_s: Rate = 100.0  # from all replicas together; 0: none
+    concurrency: Annotated[int, Field(ge=1, le=65_535)] = 32  # from this process
+
+
+class ShadowReads(Frozen):
+    """What shadow reads may cost, beside what each side bears of them; see `core/sampling.py`."""
+
+    timeout_s: PositiveSeconds = 5.0  # for all of one
+    body_bytes: Annotated[int, Field(ge=1_024, le=67_108_864)] = 1_048_576  # a longer answer is not compared
+    buffer_bytes: Annotated[int, Field(ge=2_048, le=2**36)] = 67_108_864  # of answers that this process holds at once
+    pending: Annotated[int, Field(ge=1, le=65_535)] = 256  # reads of this process that wait for their shadow
+    settle_s: Seconds = 2.0  # after a write so long nothing is made of a difference in its entity
+    rereads_per_s: Rate = 20.0  # of all replicas together, to tell a mismatch from noise
+    floor_per_h: Rate = 60.0  # comparisons that each route gets, however few its share would be
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.buffer_bytes < 2 * self.body_bytes:
+            raise ValueError(f"`buffer_bytes` should be at least {2 * self.body_bytes}: two answers of `body_bytes`")
+        return self
 
 
 class Limits(Frozen):
@@ -160,6 +188,8 @@ class SideSettings(Frozen):
     timeouts: TimeoutsOverride = TimeoutsOverride()
     tls: Annotated[SideTls, BeforeValidator(_or_defaults)] = SideTls()
     limits: SideLimits = SideLimits()
+    version_header: VersionField | None = None  # in its answers: which build of the application gave them
+    shadow: SideShadow = SideShadow()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -274,6 +304,7 @@ class Settings(Frozen):
     via_name: Annotated[str, AfterValidator(checked_via)] = "banyan"
     timeouts: Deadlines = Deadlines()
     limits: Limits = Limits()
+    shadow: ShadowReads = ShadowReads()
     pre_drain_s: Seconds = 0.0
     drain_s: Seconds = 30.0
     expose: bool = True

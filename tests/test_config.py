@@ -198,6 +198,17 @@ def test_a_list_at_top_level_is_refused(tmp_path):
         ("force_secret: a;b", "1:15: force_secret: should be printable ASCII without spaces, `;` and `,`"),
         ("limits: {head_bytes: 1}", "1:22: limits.head_bytes: should be at least 1024, is 1"),
         ("limits: {head_bytes: 2000000}", "1:22: limits.head_bytes: should be at most 1048576, is 2000000"),
+        ("shadow: {timeout_s: 0}", "1:21: shadow.timeout_s: should be more than 0, is 0"),
+        ("shadow: {body_bytes: 1023}", "1:22: shadow.body_bytes: should be at least 1024, is 1023"),
+        ("shadow: {body_bytes: 67108865}", "1:22: shadow.body_bytes: should be at most 67108864, is 67108865"),
+        ("shadow: {pending: 0}", "1:19: shadow.pending: should be at least 1, is 0"),
+        ("shadow: {settle_s: -1}", "1:20: shadow.settle_s: should be at least 0, is -1"),
+        ("shadow: {rereads_per_s: .inf}", "1:25: shadow.rereads_per_s: should be a finite number, is inf"),
+        ("shadow: {floor_per_h: 1000001}", "1:23: shadow.floor_per_h: should be at most 1000000, is 1000001"),
+        (
+            "shadow: {body_bytes: 2048, buffer_bytes: 4095}",
+            "1:9: shadow: `buffer_bytes` should be at least 4096: two answers of `body_bytes`",
+        ),
         ("sides: {modem: {url: 'http://a'}}", "1:9: sides.modem: unknown key; did you mean `modern`?"),
         (
             "admin: {tokens: [{name: a, role: boss, env: A}]}",
@@ -310,6 +321,17 @@ def test_a_side_is_one_plain_origin(tmp_path, url, problem):
         ),
         ("{headers: {a: 1}}", "1:31: sides.legacy.headers.a: should be text (quote it), is 1"),
         ("{limits: {connections: 0}}", "1:40: sides.legacy.limits.connections: should be at least 1, is 0"),
+        ("{shadow: {requests_per_s: -1}}", "1:43: sides.legacy.shadow.requests_per_s: should be at least 0, is -1"),
+        ("{shadow: {concurrency: 0}}", "1:40: sides.legacy.shadow.concurrency: should be at least 1, is 0"),
+        ("{shadow: {concurency: 1}}", "1:27: sides.legacy.shadow.concurency: unknown key; did you mean `concurrency`?"),
+        (
+            "{version_header: 'x y'}",
+            "1:34: sides.legacy.version_header: should be the name of a header field, is `x y`",
+        ),
+        (
+            "{version_header: Set-Cookie}",
+            "1:34: sides.legacy.version_header: `set-cookie` is never looked at: its values are secrets",
+        ),
         (
             "{timeouts: {client_head_s: 1}}",
             "1:29: sides.legacy.timeouts.client_head_s: unknown key; did you mean `head_s`?",

@@ -86,6 +86,18 @@ def test_how_tls_is_spoken_is_said_to_the_wire_only_where_it_is_spoken():
     assert (side.scheme, origin.port, side.server_name(origin)) == ("https", 443, "app")
 
 
+def test_what_shadow_reads_may_cost():
+    settings = made(
+        shadow={"body_bytes": 4_096},
+        sides={"modern": {"version_header": "X-App-Version", "shadow": {"requests_per_s": 0}}},
+    )
+
+    assert settings.shadow.buffer_bytes == 67_108_864
+    assert settings.side(Side.MODERN).version_header == "x-app-version"
+    assert settings.side(Side.MODERN).shadow.requests_per_s == 0
+    assert settings.side(Side.LEGACY) == made().side(Side.LEGACY)
+
+
 def test_settings_are_frozen():
     with pytest.raises(ValidationError):
         Settings().listen = "127.0.0.1:1"  # type: ignore[misc]
@@ -100,6 +112,10 @@ def test_settings_are_frozen():
         {"expose": 1},
         {"nothing": 1},
         {"sides": {"legacy": {"tls": {"verify": "no"}}}},
+        {"shadow": {"pending": 1.5}},
+        {"shadow": {"rereads_per_s": True}},
+        {"sides": {"modern": {"shadow": {"requests_per_s": "100"}}}},
+        {"sides": {"modern": {"version_header": 1}}},
         {"tls": {"key": "a"}},
         {"tls": {"cert": "a", "client_ca": "b"}},
         {"tls": {"cert": "a", "client_certificates": "required"}},

@@ -90,11 +90,17 @@ def checked_absolute(value: object) -> float:
     return float(value)
 
 
-def checked_compared(value: str) -> str:
-    """Return the name of a header field whose values may be compared, in lower case."""
+def checked_secretless(value: str) -> str:
+    """Return the name of a header field, in lower case, unless its values are secrets."""
     name = checked_field(value)
     if name in _SECRET or name.startswith("proxy-"):
-        raise ValueError(f"`{name}` is never compared: its values are secrets, or speak of them")
+        raise ValueError(f"`{name}` is never looked at: its values are secrets")
+    return name
+
+
+def checked_compared(value: str) -> str:
+    """Return the name of a header field whose values may be compared, in lower case."""
+    name = checked_secretless(value)
     if name in _OF_ONE_ANSWER or name.startswith("x-banyan-"):
         raise ValueError(f"`{name}` is never compared: no two answers have the same")
     if name in _OF_THE_CONNECTION:
@@ -190,7 +196,7 @@ class Tolerance(Allowance):
     """Two numbers may be so far apart: by an amount, or by a share of the larger one; one of both will do."""
 
     SHORT = ("absolute", "relative")
-    SCHEMA_OF_SHORT = ({"type": "number", "minimum": 0}, {"type": "string", "pattern": _RELATIVE.pattern})
+    SCHEMA_OF_SHORT = ({"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{_RELATIVE.pattern}$"})
 
     absolute: Absolute | None = None
     relative: Relative | None = None

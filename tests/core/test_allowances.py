@@ -140,10 +140,10 @@ def test_fields_that_say_something_of_the_answer_may_be_compared(name):
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("Set-Cookie", "`set-cookie` is never compared: its values are secrets, or speak of them"),
-        ("authorization", "`authorization` is never compared: its values are secrets, or speak of them"),
-        ("WWW-Authenticate", "`www-authenticate` is never compared: its values are secrets, or speak of them"),
-        ("proxy-status", "`proxy-status` is never compared: its values are secrets, or speak of them"),
+        ("Set-Cookie", "`set-cookie` is never looked at: its values are secrets"),
+        ("authorization", "`authorization` is never looked at: its values are secrets"),
+        ("WWW-Authenticate", "`www-authenticate` is never looked at: its values are secrets"),
+        ("proxy-status", "`proxy-status` is never looked at: its values are secrets"),
         ("date", "`date` is never compared: no two answers have the same"),
         ("x-banyan-side", "`x-banyan-side` is never compared: no two answers have the same"),
         ("connection", "`connection` is never compared: it is about the connection, not the answer"),
