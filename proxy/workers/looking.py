@@ -9,9 +9,11 @@ from __future__ import annotations
 from math import inf
 from typing import Protocol
 
+from xxhash import xxh3_64_hexdigest
+
 from proxy.core.comparerules import CompareRules
 from proxy.core.decision import Plan, Watch
-from proxy.core.evidence import Outcome
+from proxy.core.evidence import Basis, Outcome
 from proxy.core.messages import AnswerHead, RequestHead, Saw, SawAnswer
 from proxy.core.rules import Side
 from proxy.core.sampling import Sampler
@@ -32,17 +34,34 @@ class Route:
         self.noise = Sampler(0)
         self.watch: Watch | None = None
         self.rules = CompareRules()
+        self._version = 0
+        self._digest = ""
 
-    def follow(self, watch: Watch, floor_per_h: float) -> None:
-        """Go by other rules from the next read on."""
-        if watch is self.watch:
-            return
+    def follow(self, plan: Plan, floor_per_h: float, now_s: float) -> None:
+        """Go by the rules of a plan from the next read on; `now_s` since 1970."""
+        watch = plan.watch
+        assert watch is not None
         if self.watch is None or watch.compare != self.watch.compare:
-            self.rules = CompareRules(watch.compare)
+            self._compile(watch, now_s)
         self.watch = watch
+        self._version = plan.version
         floor_s = 3600 / floor_per_h if floor_per_h else inf
         self.shadows = self.shadows.of(watch.shadow_bp, floor_s)
         self.noise = self.noise.of(watch.noise_bp, floor_s)
+
+    def heed(self, now_s: float, legacy: str, modern: str) -> None:
+        """Let rules expire, and let evidence rest on the rules, the phase and the versions that there are now."""
+        watch = self.watch
+        if watch is None:
+            return
+        if self.rules.next_expiry_s is not None and now_s >= self.rules.next_expiry_s:
+            self._compile(watch, now_s)
+        self.tally.rest_on(Basis(self._digest, watch.phase.value, legacy, modern, self._version))
+
+    def _compile(self, watch: Watch, now_s: float) -> None:
+        self.rules = CompareRules(watch.compare, now_s)
+        said = "".join((watch.compare.model_dump_json(exclude={"reveal"}), *self.rules.expired))
+        self._digest = xxh3_64_hexdigest(said.encode())
 
 
 class Taker(Protocol):

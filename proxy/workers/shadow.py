@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from time import perf_counter
+from time import perf_counter, time
 
 from proxy.core.decision import Plan
-from proxy.core.messages import RequestHead, without
+from proxy.core.messages import AnswerHead, RequestHead, value_of, without
 from proxy.core.rules import Side
+from proxy.core.versions import Versions
 from proxy.gateway.copies import Copy
 from proxy.gateway.outgoing import request_message
 from proxy.wire.pool import Pool, Waits
@@ -43,16 +44,20 @@ class Shadows:
         tallies: Tallies,
         may_ask: Callable[[str, Side], bool],
         clock: Callable[[], float] = perf_counter,
+        wall: Callable[[], float] = time,
     ) -> None:
         self.loads = loads
         self.bounds = bounds
         self.tallies = tallies
         self.may_ask = may_ask
         self.clock = clock
+        self._wall = wall
+        self.versions = {side: Versions() for side in Side}
         self.on_suspect: Callable[[Pairing], None]
         self.on_noise: Callable[[Pairing], None]
         self.origins = tuple(origin for load in loads.values() for origin in load.manner.origins)
         self.most_bytes = bounds.body_bytes
+        self.heeds_versions = any(load.version_header for load in loads.values())
         self.waits = Waits(min(1.0, bounds.timeout_s), bounds.timeout_s, bounds.timeout_s)
         self._routes: dict[tuple[str, str], Route] = {}
         self._held_bytes = 0
@@ -66,7 +71,8 @@ class Shadows:
         if route is None:
             route = Route(self.tallies.of(plan.component, plan.route))
             self._routes[plan.component, plan.route] = route
-        route.follow(plan.watch, self.bounds.floor_per_h)
+        route.follow(plan, self.bounds.floor_per_h, self._wall())
+        self._heed(route)
         return Looker(self, plan, route, self.bounds.body_bytes)
 
     async def run(self) -> None:
@@ -87,9 +93,11 @@ class Shadows:
                 asked.expire()
 
     def second(self) -> None:
-        """Judge what the sides made of the second that has passed."""
+        """Judge what the sides made of the second that has passed, and heed what has changed with it."""
         for load in self.loads.values():
             load.back_off.second()
+        for route in self._routes.values():
+            self._heed(route)
 
     def fleet_is(self, replicas: int) -> None:
         """Share the caps of the fleet with so many replicas, this one among them."""
@@ -122,6 +130,13 @@ class Shadows:
             request.saw = copy.request.saw
         length = sum(map(len, copy.body))
         return request_message(request, copy.forwarded + ROLE, self.loads[side].manner, True, length, copy.body)
+
+    def answered(self, asked: Asked, head: AnswerHead) -> None:
+        """Take from two answers which versions gave them."""
+        for side, each in ((asked.side, head), (asked.looker.plan.side, asked.copy.head)):
+            name = self.loads[side].version_header
+            if name:
+                self.versions[side].see(value_of(each.fields, name))
 
     def ended(self, asked: Asked, fine: bool) -> None:
         """A read has its answer, or will never have one."""
@@ -160,6 +175,9 @@ class Shadows:
             asked.queued_s = self.clock()
             waiting.append(asked)
             self._start_soon()
+
+    def _heed(self, route: Route) -> None:
+        route.heed(self._wall(), self.versions[Side.LEGACY].current, self.versions[Side.MODERN].current)
 
     def _start_soon(self) -> None:
         """Not now: what the client gets leaves first."""

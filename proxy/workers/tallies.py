@@ -7,7 +7,7 @@ Hot where reads are shadowed: an equal pair is one addition and one hash in a se
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from xxhash import xxh3_64_intdigest
 
@@ -37,7 +37,7 @@ class Tally:
     def __init__(self, component: str, route: str) -> None:
         self.component = component
         self.route = route
-        self.basis = Basis()
+        self.basis = Basis()  # what the news rest on
         self.total: dict[str, int] = {}
         self.news = News()
 
@@ -56,17 +56,16 @@ class Tally:
         """Count something beside the outcomes: a rule that explained a difference, a strange body."""
         self._count(what)
 
+    def rest_on(self, basis: Basis) -> None:
+        """Count from now on for another basis; what is new and rests on the one before is lost."""
+        if replace(basis, version=self.basis.version) != self.basis:
+            self.news = News()
+        self.basis = basis
+
     def take_news(self) -> News:
         """Return what is new, and begin anew."""
         news, self.news = self.news, News()
         return news
-
-    def give_back(self, news: News) -> None:
-        """Take back what the store did not."""
-        for name, count in news.counts.items():
-            self.news.counts[name] = self.news.counts.get(name, 0) + count
-        self.news.entities |= news.entities
-        self.news.differing |= news.differing
 
     def _count(self, name: str) -> None:
         total = self.total

@@ -34,7 +34,7 @@ def looker(asked: RequestHead, taking: Taking | None = None, **values: object) -
     planned = plan(table(component(**{**defaults, **values})), asked, [CALM])
     assert planned.plan.watch is not None
     route = Route(Tally("users", planned.plan.route))
-    route.follow(planned.plan.watch, 60.0)
+    route.follow(planned.plan, 60.0, 0.0)
     return Looker(taking or Taking(), planned.plan, route, 1_000)
 
 
@@ -112,12 +112,35 @@ def test_a_read_is_about_its_entity_or_all_that_it_asks_for(routes, asked, body,
 def test_rules_are_compiled_anew_only_when_they_change():
     found = looker(READ)
     before = found.route.rules
-    watch = found.plan.watch
-    assert watch is not None
-    found.route.follow(watch, 60.0)
+    found.route.follow(found.plan, 60.0, 0.0)
     assert found.route.rules is before
 
-    other = looker(READ, compare={"ignore": ["$.at"]}).plan.watch
-    assert other is not None
-    found.route.follow(other, 60.0)
+    found.route.follow(looker(READ, compare={"ignore": ["$.at"]}).plan, 60.0, 0.0)
     assert found.route.rules is not before
+
+
+def test_evidence_rests_on_what_is_compared_how_and_not_on_what_is_shown_of_it():
+    found = looker(READ)
+    route = found.route
+    route.heed(0.0, "1", "")
+    basis = route.tally.basis
+    assert (basis.phase, basis.legacy, basis.modern, basis.version) == ("shadow", "1", "", 41)
+
+    route.follow(looker(READ, compare={"reveal": ["$.id"]}).plan, 60.0, 0.0)
+    route.heed(0.0, "1", "")
+    assert route.tally.basis == basis
+    route.follow(looker(READ, compare={"ignore": ["$.id"]}).plan, 60.0, 0.0)
+    route.heed(0.0, "1", "")
+    assert route.tally.basis.rules != basis.rules
+
+
+def test_a_rule_that_expires_works_no_more_and_evidence_rests_on_something_else():
+    rule = {"path": "$.at", "until": "1970-01-01T00:01:00Z"}
+    route = looker(READ, compare={"ignore": [rule]}).route
+    route.heed(59.0, "", "")
+    rules, basis = route.rules, route.tally.basis
+    assert rules.expired == ()
+
+    route.heed(60.0, "", "")
+    assert route.rules.expired == ("ignore $.at",)
+    assert route.tally.basis.rules != basis.rules

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.core.evidence import Outcome
+from proxy.core.evidence import Basis, Outcome
 from proxy.workers import tallies
 from proxy.workers.tallies import Tallies, Tally
 
@@ -26,16 +26,25 @@ def test_what_is_new_is_taken_once_and_the_whole_stays():
     assert tally.total == {"matched": 1}
 
 
-def test_what_was_not_taken_is_given_back_and_added_to_what_came_since():
+def test_an_entity_of_a_mismatch_is_counted_twice():
     tally = Tally("users", "/u")
     tally.add(Outcome.MATCHED, "", b"1")
-    news = tally.take_news()
-    tally.add(Outcome.MATCHED, "", b"2")
-    tally.add(Outcome.MISMATCHED, "", b"3")
-    tally.give_back(news)
+    tally.add(Outcome.MISMATCHED, "", b"2")
     news = tally.take_news()
 
-    assert (news.counts, len(news.entities), len(news.differing)) == ({"matched": 2, "mismatched": 1}, 3, 1)
+    assert (len(news.entities), len(news.differing)) == (2, 1)
+
+
+def test_what_rests_on_other_rules_is_not_sent_for_the_new_ones():
+    tally = Tally("users", "/u")
+    tally.rest_on(Basis("a", "shadow", version=1))
+    tally.add(Outcome.MATCHED)
+    tally.rest_on(Basis("a", "shadow", version=2))
+    assert tally.news.counts == {"matched": 1}
+
+    tally.rest_on(Basis("b", "shadow", version=3))
+    assert not tally.news
+    assert tally.total == {"matched": 1}
 
 
 def test_an_entity_that_comes_again_is_one():
