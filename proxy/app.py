@@ -34,6 +34,7 @@ from proxy.admin.connections import Terms, listening
 from proxy.admin.probes import build_probes
 from proxy.admin.readiness import not_ready
 from proxy.background import Background
+from proxy.behind import Behind
 from proxy.core.errors import StoreError
 from proxy.core.instances import Change, Roster
 from proxy.core.limits import ClientDeadlines, PoolLimits, WireLimits
@@ -216,6 +217,7 @@ async def running(
         await stack.enter_async_context(_listening(replica, sockets, process))
         background = await stack.enter_async_context(Background(log))  # ends first: what it works with still stands
         _spawn(replica, background, settings, log)
+        replica.behind.spawn(background, link, replica.events, replica.fleet, replica.id, lambda: replica.table.epoch)
         background.spawn("reload", asked.pass_on)
         if embedded is not None:
             background.spawn("embedded_store", embedded.keep, lambda what: log.warning("embedded_store", what=what))
@@ -238,10 +240,11 @@ async def _built(
     emergencies = Emergencies(link)
     replica = Replica(settings, build(), replica_id, events, fleet)
     pools = {}
+    placed = {}
     for side in Side:
         if settings.side(side).files is not None and not settings.side(side).tls.verify:
             log.warning("side_not_verified", side=side.value, why="whoever answers there is believed")
-        places = _places(settings, side, certificates)
+        places = placed[side] = _places(settings, side, certificates)
         pools[side] = _pool(settings, side, places, wheel, limits, partial(replica.instance_changed, side))
         stack.push_async_callback(pools[side].close)
     gateway = Gateway(
@@ -251,6 +254,8 @@ async def _built(
         _manner(settings, replica_id),
         replica.tripped,
     )
+    behind = Behind(settings, gateway, placed, wheel)
+    stack.push_async_callback(behind.close)
     follower = Follower(
         link, events, log, on_change=replica.follow, prepare=replica.prepare, snapshot=Snapshot(settings.data_dir),
         replica=replica_id,
@@ -263,6 +268,7 @@ async def _built(
         reload=asked.rules,
     )
     replica.gateway = gateway
+    replica.behind = behind
     replica.follower = follower
     replica.files = files
     served = settings.tls.files

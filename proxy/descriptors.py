@@ -11,6 +11,7 @@ import resource
 import sys
 from contextlib import suppress
 
+from proxy.core.limits import SECOND_LOOKS
 from proxy.core.model import Side
 from proxy.settings import Settings
 
@@ -48,5 +49,5 @@ def fitting(settings: Settings, descriptors: int) -> Settings:
 def _of_sides(settings: Settings) -> int:
     sides = [settings.side(side) for side in Side]
     checks = sum(len(each.origins) for each in sides if each.health_check.interval_s)
-    shadows = sum(each.shadow.concurrency for each in sides if each.shadow.requests_per_s)
+    shadows = sum(each.shadow.concurrency + SECOND_LOOKS for each in sides)
     return checks + shadows + sum(each.limits.connections for each in sides)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from proxy.behind import Behind
 from proxy.core.breaker import Breaker, State
 from proxy.core.brief import brief, told
 from proxy.core.emergency import emergency_values
@@ -81,6 +82,7 @@ class Replica:
     """The running process (the House of `admin`). Owns nothing: the app opens and closes its parts."""
 
     gateway: Gateway
+    behind: Behind
     follower: Follower
     files: FileFollower
     listener: Listener
@@ -274,6 +276,26 @@ class Replica:
             for each in pool.instances:
                 found[side, str(each.place)] = (each.index not in out, each.requests)
         return found
+
+    @property
+    def shadow_outcomes(self) -> Mapping[tuple[str, str], Mapping[str, int]]:
+        """What became of shadow reads, by component and route."""
+        return {(tally.component, tally.route): tally.total for tally in self.behind.tallies}
+
+    @property
+    def shadow_waiting(self) -> Mapping[Side, int]:
+        """How many reads wait to be asked of each side behind their answers."""
+        return {side: len(load.waiting) for side, load in self.behind.shadows.loads.items()}
+
+    @property
+    def shadow_share(self) -> Mapping[Side, float]:
+        """How much of its shadow reads each side gets."""
+        return {side: load.back_off.share for side, load in self.behind.shadows.loads.items()}
+
+    @property
+    def second_looks(self) -> int:
+        """How many differences wait to be looked at again."""
+        return self.behind.sandwiches.waiting
 
     def troubles(self) -> tuple[str, ...]:
         """What this replica does not take as it stands, and why."""

@@ -92,7 +92,7 @@ class SideLimits(Frozen):
 class SideShadow(Frozen):
     """How much one side is asked to bear for comparison alone."""
 
-    requests_per_s: Rate = 100.0  # from all replicas together; 0: none
+    requests_per_s: Rate = 100.0  # from all replicas together; 0: no cap
     concurrency: Annotated[int, Field(ge=1, le=65_535)] = 32  # from this process
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.limits import SECOND_LOOKS
 from proxy.descriptors import OWN, fitting, needed
 from proxy.settings import Limits, Settings
 
@@ -32,12 +33,12 @@ def test_the_limit_is_raised_to_the_hard_one():
 
 
 def test_it_takes_descriptors_for_the_clients_both_sides_and_our_own():
-    assert needed(settings(8_192)) == 8_192 + 2 * (1024 + 32) + OWN
+    assert needed(settings(8_192)) == 8_192 + 2 * (1024 + 32 + SECOND_LOOKS) + OWN
 
 
-def test_shadow_reads_have_connections_of_their_own_where_there_are_any():
-    sides = {"legacy": {"shadow": {"requests_per_s": 0}}, "modern": {"shadow": {"concurrency": 100}}}
-    assert needed(Settings.model_validate({"sides": sides})) == 8_192 + 2 * 1024 + 100 + OWN
+def test_shadow_reads_have_connections_of_their_own():
+    sides = {"modern": {"shadow": {"concurrency": 100}}}
+    assert needed(Settings.model_validate({"sides": sides})) == needed(Settings()) + 100 - 32
 
 
 def test_health_checks_have_a_connection_for_each_instance():
@@ -48,7 +49,7 @@ def test_health_checks_have_a_connection_for_each_instance():
 
 @pytest.mark.parametrize(
     ("descriptors", "connections"),
-    [(1_000_000, 8_192), (10_432, 8_192), (10_431, 8_191), (5_000, 2_760), (4_096, 1_984), (400, 136), (64, 1)],
+    [(1_000_000, 8_192), (10_448, 8_192), (10_447, 8_191), (5_000, 2_744), (4_096, 1_984), (400, 136), (64, 1)],
 )
 def test_so_many_clients_are_let_in(descriptors, connections):
     assert fitting(settings(8_192), descriptors).limits.connections == connections

@@ -40,6 +40,7 @@ FLOORS = {
     "gateway": 2,
     "workers": 2,
     "admin": 3,
+    "behind": 4,
     "replica": 4,
     "app": 4,
     "generation": 4,

@@ -85,6 +85,22 @@ class House(Protocol):
         """How often instances were ejected, returned, became unhealthy or healthy, by side."""
 
     @property
+    def shadow_outcomes(self) -> Mapping[tuple[str, str], Mapping[str, int]]:
+        """What became of its shadow reads by component and route: counts by outcome and by `outcome:reason`."""
+
+    @property
+    def shadow_waiting(self) -> Mapping[Side, int]:
+        """How many reads wait to be asked of each side behind their answers."""
+
+    @property
+    def shadow_share(self) -> Mapping[Side, float]:
+        """How much of its shadow reads each side gets, 0 to 1: less while it has trouble."""
+
+    @property
+    def second_looks(self) -> int:
+        """How many differences wait to be looked at again."""
+
+    @property
     def changes(self) -> Changes:
         """What operators may change."""
 

@@ -38,6 +38,7 @@ class HouseCollector(Collector):
         """Yield every family, counters of requests first."""
         yield from self._requests()
         yield from self._failures()
+        yield from self._shadows()
         yield from self._store()
         yield from self._process()
 
@@ -84,6 +85,28 @@ class HouseCollector(Collector):
             ((name, side), breaker.state is State.OPEN) for (name, side), breaker in self._house.breakers.items()
         )
         yield _gauge("banyan_breaker_open", "1 while a breaker is open", ("component", "side"), is_open)
+
+    def _shadows(self) -> Iterator[Metric]:
+        house = self._house
+        outcomes: list[tuple[tuple[str, ...], float]] = []
+        reasons: dict[tuple[str, ...], float] = defaultdict(float)
+        for (component, route), counts in list(house.shadow_outcomes.items()):
+            for name, count in list(counts.items()):
+                outcome, _, reason = name.partition(":")
+                if reason:
+                    reasons[component, outcome, reason] += count
+                else:
+                    outcomes.append(((component, route, outcome), count))
+        labels = ("component", "route", "outcome")
+        yield _counter("banyan_shadow_reads", "Reads to be compared, by what became of them", labels, outcomes)
+        labels = ("component", "outcome", "reason")
+        yield _counter("banyan_shadow_reasons", "The same, by why", labels, reasons.items())
+        waiting = (((side,), count) for side, count in house.shadow_waiting.items())
+        yield _gauge("banyan_shadow_waiting", "Reads that wait to be asked behind their answers", ("side",), waiting)
+        share = (((side,), part) for side, part in house.shadow_share.items())
+        yield _gauge("banyan_shadow_share", "How much of its shadow reads a side gets, 0 to 1", ("side",), share)
+        looks = [((), house.second_looks)]
+        yield _gauge("banyan_second_looks", "Differences that wait to be looked at again", (), looks)
 
     def _store(self) -> Iterator[Metric]:
         house = self._house

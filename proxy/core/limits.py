@@ -38,3 +38,6 @@ class ClientDeadlines:
     head_s: float = 10.0  # from the first byte of a head (or the connection) to its end
     body_idle_s: float = 30.0  # between two blocks of a request body
     idle_s: float = 60.0  # between two requests, and for a reader that takes nothing
+
+
+SECOND_LOOKS = 8  # differences that are looked at again at once; each has a connection to either side at most

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from proxy.core.evidence import Basis, Evidence, Outcome
 from proxy.store.link import Link, Refused, text_of
@@ -42,10 +43,11 @@ class Batch:
 
 
 class EvidenceStore:
-    """The evidence of one namespace."""
+    """Evidence of one namespace: `evidence` of the sides compared, `noise` of one side compared with itself."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, kind: Literal["evidence", "noise"] = "evidence") -> None:
         self._link = link
+        self._kind = kind
 
     async def add(self, batch: Batch) -> str:
         """
@@ -84,7 +86,7 @@ class EvidenceStore:
         return counts, f"{counts}:entities", f"{counts}:differing"
 
     def _key(self, component: str, rest: str = "") -> str:
-        return self._link.key(f"{{{component}}}:evidence" + (f":{rest}" if rest else ""))
+        return self._link.key(f"{{{component}}}:{self._kind}" + (f":{rest}" if rest else ""))
 
 
 def _evidence(words: Sequence[bytes], entities: int, differing: int) -> Evidence:

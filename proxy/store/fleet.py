@@ -92,6 +92,10 @@ class Fleet:
         """Say that a replica ends; raises StoreError."""
         await self._link.call("DEL", self._key(replica))
 
+    async def count(self) -> int:
+        """Return how many keys of replicas there are; raises StoreError."""
+        return len(await self._link.names(self._key("")))
+
     async def replicas(self) -> tuple[Heartbeat, ...]:
         """Return the replicas that beat within the last 10 s, by id; raises StoreError."""
         return (await self.roll_call()).replicas

@@ -28,8 +28,9 @@ _READS = frozenset((b"GET", b"HEAD"))
 class Route:
     """What is kept of one route, whatever version of the rules is in force."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, self_tally: Tally) -> None:
         self.tally = tally
+        self.self_tally = self_tally  # of one side compared with itself
         self.shadows = Sampler(0)
         self.noise = Sampler(0)
         self.watch: Watch | None = None
@@ -57,6 +58,7 @@ class Route:
         if self.rules.next_expiry_s is not None and now_s >= self.rules.next_expiry_s:
             self._compile(watch, now_s)
         self.tally.rest_on(Basis(self._digest, watch.phase.value, legacy, modern, self._version))
+        self.self_tally.rest_on(Basis(self._digest, version=self._version))
 
     def _compile(self, watch: Watch, now_s: float) -> None:
         self.rules = CompareRules(watch.compare, now_s)

@@ -19,6 +19,7 @@ from proxy.core.compare import Answer, Comparison, compare
 from proxy.core.comparerules import CompareRules
 from proxy.core.errors import UpstreamError
 from proxy.core.evidence import Outcome, outcome_of_equal
+from proxy.core.limits import SECOND_LOOKS
 from proxy.core.messages import AnswerHead
 from proxy.core.rules import Side
 from proxy.core.sampling import Cap
@@ -28,7 +29,6 @@ from proxy.workers.asked import INLINE_BYTES, Pairing, answer_of
 from proxy.workers.loads import Load
 from proxy.workers.shadow import Shadows
 
-AT_ONCE = 8
 PAUSE_S = 0.05
 _FINAL = frozenset((Doubt.DENIED, Doubt.TRANSIENT, Doubt.NO_BUDGET, Doubt.BARRED))
 
@@ -93,7 +93,7 @@ class Sandwiches:
     async def run(self) -> None:
         """Work, for as long as this runs."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE):
+            for _ in range(SECOND_LOOKS):
                 group.create_task(self._work())
             group.create_task(self._wake())
 

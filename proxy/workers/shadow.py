@@ -42,6 +42,7 @@ class Shadows:
         loads: Mapping[Side, Load],
         bounds: Bounds,
         tallies: Tallies,
+        self_tallies: Tallies,
         may_ask: Callable[[str, Side], bool],
         clock: Callable[[], float] = perf_counter,
         wall: Callable[[], float] = time,
@@ -49,6 +50,7 @@ class Shadows:
         self.loads = loads
         self.bounds = bounds
         self.tallies = tallies
+        self.self_tallies = self_tallies
         self.may_ask = may_ask
         self.clock = clock
         self._wall = wall
@@ -69,7 +71,8 @@ class Shadows:
             return None
         route = self._routes.get((plan.component, plan.route))
         if route is None:
-            route = Route(self.tallies.of(plan.component, plan.route))
+            names = plan.component, plan.route
+            route = Route(self.tallies.of(*names), self.self_tallies.of(*names))
             self._routes[plan.component, plan.route] = route
         route.follow(plan, self.bounds.floor_per_h, self._wall())
         self._heed(route)

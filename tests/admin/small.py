@@ -74,6 +74,10 @@ class SmallHouse:
         self.instances = {(Side.LEGACY, "a:1"): (True, 2), (Side.MODERN, "b:2"): (False, 0)}
         self.turns: Counters[tuple[str, str]] = Counters(("other", "other"))
         self.turns.add(("modern", "ejected"))
+        self.shadow_outcomes = {("users", "/api/users/{id}"): {"matched": 7, "skipped": 2, "skipped:range": 2}}
+        self.shadow_waiting = {Side.LEGACY: 0, Side.MODERN: 3}
+        self.shadow_share = {Side.LEGACY: 1.0, Side.MODERN: 0.5}
+        self.second_looks = 4
         self.pending_requests = {Side.LEGACY: 0, Side.MODERN: 4}
         self.draining = False
 

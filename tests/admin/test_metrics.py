@@ -106,3 +106,15 @@ async def test_the_store_and_what_it_says_are_gauges(house):
     house.server.kill()
     await house.look()
     assert scraped(house)["banyan_store_connected"] == 0
+
+
+async def test_shadow_reads_are_counted_by_what_became_of_them_and_why(house):
+    found = scraped(house)
+
+    for outcome, count in (("matched", 7), ("skipped", 2)):
+        labels = f'{{component="users",outcome="{outcome}",route="/api/users/{{id}}"}}'
+        assert found[f"banyan_shadow_reads_total{labels}"] == count
+    assert found['banyan_shadow_reasons_total{component="users",outcome="skipped",reason="range"}'] == 2
+    assert found['banyan_shadow_waiting{side="modern"}'] == 3
+    assert found['banyan_shadow_share{side="modern"}'] == 0.5
+    assert found["banyan_second_looks"] == 4

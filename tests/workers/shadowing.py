@@ -137,7 +137,7 @@ async def shadowing(
             places = [replace(each.place) for each in pool.instances]
             own = Pool(f"{side} (shadow)", places, rig.wheel, WireLimits(), PoolLimits(concurrency + 8, 0))
             loads[side] = Load(own, gateway.sides[side], concurrency, per_s)
-        shadows = Shadows(loads, bounds, Tallies(), gateway.may_ask_unseen, clock)
+        shadows = Shadows(loads, bounds, Tallies(), Tallies(), gateway.may_ask_unseen, clock)
         findings = Findings()
         sandwiches = Sandwiches(shadows, gateway.settling, findings, rereads_per_s, pending=64)
         stage = Stage(rig, shadows, sandwiches, findings, clock)

@@ -33,7 +33,7 @@ def looker(asked: RequestHead, taking: Taking | None = None, **values: object) -
     defaults = {"phase": "shadow", "shadow": 100, "noise": {"sample": 0}}
     planned = plan(table(component(**{**defaults, **values})), asked, [CALM])
     assert planned.plan.watch is not None
-    route = Route(Tally("users", planned.plan.route))
+    route = Route(Tally("users", planned.plan.route), Tally("users", planned.plan.route))
     route.follow(planned.plan, 60.0, 0.0)
     return Looker(taking or Taking(), planned.plan, route, 1_000)
 

@@ -1,0 +1,88 @@
+"""
+What goes on behind the answers of one replica, put together from Settings: shadow reads, second looks, deliveries.
+
+A part of the app, which opens and closes it; decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from proxy.background import Background
+from proxy.core.errors import StoreError
+from proxy.core.limits import SECOND_LOOKS, PoolLimits, WireLimits
+from proxy.core.rules import Side
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.settling import Settling
+from proxy.settings import Settings
+from proxy.store.events import Events
+from proxy.store.evidence import EvidenceStore
+from proxy.store.fleet import Fleet
+from proxy.store.link import Link
+from proxy.wire.instances import Place
+from proxy.wire.pool import Pool
+from proxy.wire.wheel import Wheel
+from proxy.workers.evidence import Deliveries
+from proxy.workers.findings import Findings
+from proxy.workers.loads import Bounds, Load
+from proxy.workers.sandwich import Sandwiches
+from proxy.workers.shadow import Shadows
+from proxy.workers.tallies import Tallies
+
+FLEET_S = 5.0  # between two looks at how many replicas share the caps
+
+
+class Behind:
+    """Shadow reads and what comes of them; owns their pools."""
+
+    def __init__(self, settings: Settings, gateway: Gateway, places: Mapping[Side, list[Place]], wheel: Wheel) -> None:
+        rules = settings.shadow
+        self.tallies, self.self_tallies = Tallies(), Tallies()
+        gateway.settling = Settling(rules.settle_s)
+        loads = {side: _load(settings, side, gateway, places[side], wheel) for side in Side}
+        bounds = Bounds(
+            rules.timeout_s, rules.body_bytes, rules.buffer_bytes, rules.pending, rules.floor_per_h
+        )  # fmt: skip
+        self.shadows = Shadows(loads, bounds, self.tallies, self.self_tallies, gateway.may_ask_unseen)
+        self.findings = Findings(gateway.settling)
+        self.sandwiches = Sandwiches(
+            self.shadows, gateway.settling, self.findings, rules.rereads_per_s, rules.pending
+        )  # fmt: skip
+        self.shadows.on_suspect = self.sandwiches.suspect
+        self.shadows.on_noise = self.findings.noisy
+        gateway.watch = self.shadows.watcher
+
+    def spawn(
+        self, background: Background, link: Link, events: Events, fleet: Fleet, replica: str, epoch: Callable[[], str]
+    ) -> None:
+        """Start the work."""
+        background.spawn("shadow_reads", self.shadows.run)
+        background.spawn("second_looks", self.sandwiches.run)
+        background.spawn("fleet_size", self._follow_fleet, fleet)
+        for name, tallies in (("evidence", self.tallies), ("noise", self.self_tallies)):
+            store = EvidenceStore(link, "evidence" if tallies is self.tallies else "noise")
+            deliveries = Deliveries(tallies, store, events, replica, epoch)
+            background.spawn(name, deliveries.run)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for load in self.shadows.loads.values():
+            await load.pool.close()
+
+    async def _follow_fleet(self, fleet: Fleet) -> None:
+        while True:
+            with suppress(StoreError):
+                replicas = await fleet.count()
+                self.shadows.fleet_is(replicas)
+                self.sandwiches.cap.replicas = max(1, replicas)
+            await asyncio.sleep(FLEET_S)
+
+
+def _load(settings: Settings, side: Side, gateway: Gateway, places: list[Place], wheel: Wheel) -> Load:
+    where = settings.side(side)
+    limits = WireLimits(**settings.limits.model_dump(exclude={"loop_lag_s"}))
+    concurrency = where.shadow.concurrency
+    pool = Pool(f"{side} (shadow)", places, wheel, limits, PoolLimits(concurrency + SECOND_LOOKS, 0))
+    return Load(pool, gateway.sides[side], concurrency, where.shadow.requests_per_s, where.version_header or "")
