@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import CommentMark, YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from ruamel.yaml.tokens import CommentToken
 
@@ -33,6 +34,15 @@ class _Writer(RoundTripRepresenter):
 
 
 _Writer.add_representer(type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null"))
+
+
+class _Resolver(VersionedResolver):
+    """Takes a date for the word that it is for us, so that it stays as it was written."""
+
+    def add_version_implicit_resolver(self, version: Any, tag: Any, regexp: Any, first: Any) -> None:
+        if not str(tag).endswith(":timestamp"):
+            super().add_version_implicit_resolver(version, tag, regexp, first)
+
 
 _BOM = "\ufeff"
 _LIST_UNDER_KEY = re.compile(r"^( *)[^\s#-][^\n]*:[ ]*(?:#[^\n]*)?\n(?:\s*#[^\n]*\n|\s*\n)*( *)- ", re.MULTILINE)
@@ -145,6 +155,7 @@ def _indentations(text: str) -> tuple[tuple[int, int], ...]:
 def _round_trip(mapping: int = 2, offset: int = 2) -> YAML:
     yaml = YAML()
     yaml.Representer = _Writer
+    yaml.Resolver = _Resolver
     yaml.preserve_quotes = True
     yaml.width = 10_000
     yaml.indent(mapping=mapping, sequence=offset + 2, offset=offset)
@@ -172,8 +183,21 @@ def _put_in(tree: CommentedMap, edit: Edit) -> None:
         if isinstance(before, CommentedSeq) and not before.fa.flow_style():
             return _change_items(before, value)
         value.fa.set_flow_style()
+    elif isinstance(value, CommentedMap):  # one rule of `compare` with all that it says
+        if isinstance(before, CommentedMap):
+            return _change_members(before, value)
+        value.fa.set_flow_style()
     tree[key if key in tree else _word(key)] = value
     return None
+
+
+def _change_members(members: CommentedMap, new: CommentedMap) -> None:
+    """Make one mapping into another member by member, so that each that stays keeps its comment."""
+    for key in [key for key in members if key not in new]:
+        del members[key]
+    for key, value in new.items():
+        if key not in members or members[key] != value:
+            members[key] = value
 
 
 def _change_items(items: CommentedSeq, new: CommentedSeq) -> None:
@@ -182,13 +206,23 @@ def _change_items(items: CommentedSeq, new: CommentedSeq) -> None:
     for index, item in enumerate(new):
         while index < len(items) and items[index] != item and item in items[index:]:
             del items[index]
-        if index == len(items) or items[index] != item:
+        if index < len(items) and _is_same_rule(items[index], item):
+            _change_members(items[index], item)
+        elif index == len(items) or items[index] != item:
+            if isinstance(item, CommentedMap):
+                item.fa.set_flow_style()
             items.insert(index, item)
     del items[len(new) :]
     if rest and items:
         slots = items.ca.items.setdefault(len(items) - 1, [None, None, None, None])
         value = slots[0].value.rstrip("\n") if slots[0] is not None else ""
         slots[0] = CommentToken(f"{value}\n{rest}", CommentMark(0), None)
+
+
+def _is_same_rule(old: Any, new: Any) -> bool:
+    """Say whether two items are rules for one path, whatever else they say."""
+    both = isinstance(old, CommentedMap) and isinstance(new, CommentedMap)
+    return both and "path" in old and old["path"] == new.get("path")
 
 
 def _rest_taken(items: CommentedSeq) -> str:

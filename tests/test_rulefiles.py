@@ -13,7 +13,7 @@ import pytest
 
 from proxy.core.expect import check_expectations
 from proxy.core.plan import compile_table
-from proxy.core.rules import warnings_of
+from proxy.core.rules import overlay, warnings_of
 from proxy.rulefiles import RuleFolder, hash_of, is_rule_file, read_folder, watch
 from proxy.workers.edits import rules_of
 from tests.waiting import until
@@ -100,6 +100,87 @@ def test_files_are_found_by_component(tmp_path):
         "weight": 25,
         "routes": {"/api/users": {}, "/api/users/{id}": {}},
     }
+
+
+EVERYTHING = """\
+component: users
+shadow: 25
+shadow_headers: {drop: [X-Trace]}
+noise: {sample: 2}
+compare:
+  ignore:
+    - $.updated_at
+    - {path: "$.items[*].etag", why: made anew each time, until: 2027-01-31}
+  unordered:
+    $.roles: null
+    $.items: {by: $.id, why: no order by, until: 2027-01-31T12:00:00+01:00}
+  tolerance:
+    $.score: 1e-9
+    $.share: 1%
+    $.sum: {absolute: 0.1, relative: 0.5 %}
+  equal_if:
+    $.created_at: same-instant
+    $.owner: {as: uuid, why: with and without dashes}
+  headers: [content-type, Location]
+  status: class
+  reveal: [$.kind]
+routes:
+  /api/users: {}
+  GET /api/users/{id}: {shadow: 100, compare: {ignore: [], status: exact}}
+"""
+
+
+def test_a_file_may_say_everything_about_shadow_reads(tmp_path):
+    found = folder_with(tmp_path, users=EVERYTHING)
+    users = found.files["users"].rules
+    route = users.routes["GET /api/users/{id}"]
+
+    assert found.problems == ()
+    assert (users.shadow, users.noise.sample, users.shadow_headers.drop) == (25, 2, ("x-trace",))
+    assert [(each.path, each.why, each.until) for each in users.compare.ignore] == [
+        ("$.updated_at", None, None),
+        ("$.items[*].etag", "made anew each time", "2027-01-31"),
+    ]
+    assert users.compare.unordered["$.roles"].by is None
+    assert users.compare.unordered["$.items"].until_s == 1_801_393_200
+    assert [tuple(map(str, each.apart)) for each in users.compare.tolerance.values()] == [
+        ("1E-9", "0"), ("0", "0.01"), ("0.1", "0.005"),
+    ]  # fmt: skip
+    assert [each.word for each in users.compare.equal_if.values()] == ["same-instant", "uuid"]
+    assert (users.compare.headers, users.compare.status) == (("content-type", "location"), "class")
+    assert route.shadow == 100
+    assert overlay(users.compare, route.compare) == users.compare.model_copy(update={"ignore": (), "status": "exact"})
+
+
+def test_a_path_that_is_none_is_shown_with_a_caret_where_it_stands(tmp_path):
+    text = (
+        "component: users\n"
+        "compare:\n"
+        "  ignore:\n"
+        "    - $.a\n"
+        "    - $.items[*.etag\n"
+        "    - {path: '$.b[', until: 2027-02-30}\n"
+        "  tolerance: {$.c: 1, '$.d[?@.x>].y': 1}\n"
+        "  unordered:\n"
+        "    $.e: $.id[\n"
+        "routes: {/api/users: {compare: {reveal: ['$.f g']}}}\n"
+    )
+
+    assert problems(folder_with(tmp_path, users=text)) == [
+        "users.yaml:5:7: compare.ignore.1: should be a JSONPath: expected comma, found dot\n"
+        "    $.items[*.etag\n"
+        "             ^",
+        "users.yaml:6:14: compare.ignore.2.path: should be a JSONPath: unexpected end of query\n    $.b[\n        ^",
+        "users.yaml:6:29: compare.ignore.2.until: should be a date like 2027-01-31 (its end in UTC)"
+        " or an instant like 2027-01-31T12:00:00Z, is `2027-02-30`",
+        "users.yaml:7:23: compare.tolerance.$.d[?@.x>].y: should be a JSONPath: unexpected end of expression\n"
+        "    $.d[?@.x>].y\n"
+        "             ^",
+        "users.yaml:9:10: compare.unordered.$.e: should be a JSONPath: unexpected end of query\n    $.id[\n         ^",
+        "users.yaml:10:42: routes./api/users.compare.reveal.0: should be a JSONPath: unexpected token 'g'\n"
+        "    $.f g\n"
+        "        ^",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,81 @@ def test_a_value_that_two_keys_share_is_not_changed_for_both():
         after(edit("y|b", 2), text=text)
 
 
+RULES = """\
+component: users
+compare:
+  # what is never the same
+  ignore:
+    - $.updated_at            # a trigger writes it
+    - {path: $.etag, why: "made anew", until: 2027-01-31}   # ask ana
+    - path: $.build
+      until: 2027-01-31T12:00:00Z   # the next release
+  unordered:
+    $.roles: null             # a set
+    $.items: {by: $.id, until: 2027-01-31}
+  tolerance:
+    $.score: 0.001            # float
+    $.share:
+      relative: 1%            # of the larger one
+      why: rounded
+"""
+ETAG = {"path": "$.etag", "why": "made anew", "until": "2027-01-31"}
+BUILD = {"path": "$.build", "until": "2027-01-31T12:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("change", "lines"),
+    [
+        (edit("compare|ignore", ["$.updated_at", ETAG, BUILD, "$.new"]), ["+    - $.new"]),
+        (
+            edit("compare|ignore", ["$.updated_at", ETAG, BUILD, {"path": "$.new", "until": "2028-02-29"}]),
+            ["+    - {path: $.new, until: 2028-02-29}"],
+        ),
+        (edit("compare|ignore", [ETAG, BUILD]), ["-    - $.updated_at            # a trigger writes it"]),
+        (
+            edit("compare|ignore", ["$.updated_at", {**ETAG, "until": "2027-02-28"}, BUILD]),
+            [
+                '-    - {path: $.etag, why: "made anew", until: 2027-01-31}   # ask ana',
+                '+    - {path: $.etag, why: "made anew", until: 2027-02-28}   # ask ana',
+            ],
+        ),
+        (
+            edit("compare|ignore", ["$.updated_at", ETAG, {"path": "$.build", "until": "2027-03-01"}]),
+            [
+                "-      until: 2027-01-31T12:00:00Z   # the next release",
+                "+      until: 2027-03-01             # the next release",
+            ],
+        ),
+        (
+            edit("compare|unordered|$.items", {"by": "$.id", "until": "2028-01-31"}),
+            ["-    $.items: {by: $.id, until: 2027-01-31}", "+    $.items: {by: $.id, until: 2028-01-31}"],
+        ),
+        (
+            edit("compare|unordered|$.items", "$.key"),
+            ["-    $.items: {by: $.id, until: 2027-01-31}", "+    $.items: $.key"],
+        ),
+        (
+            edit("compare|unordered|$.roles", {"why": "a set"}),
+            ["-    $.roles: null             # a set", "+    $.roles: {why: a set}     # a set"],
+        ),
+        (
+            edit("compare|tolerance|$.share", {"relative": "2%", "why": "rounded"}),
+            [
+                "-      relative: 1%            # of the larger one",
+                "+      relative: 2%            # of the larger one",
+            ],
+        ),
+        (edit("compare|tolerance|$.share", {"relative": "1%"}), ["-      why: rounded"]),
+        (edit("compare|tolerance|$.new", "0.5 %"), ["+    $.new: 0.5 %"]),
+        (edit("compare|equal_if|$.at", {"as": "uuid", "until": "2027-03-01"}), [
+            "+  equal_if:", "+    $.at: {as: uuid, until: 2027-03-01}",
+        ]),
+    ],
+)  # fmt: skip
+def test_one_rule_of_comparison_is_one_change(change, lines):
+    assert sorted(changed_lines(RULES, after(change, text=RULES))) == sorted(lines)
+
+
 # Whatever is live, pulling it makes the file say it.
 
 COMPONENTS = st.fixed_dictionaries(
@@ -187,6 +262,32 @@ COMPONENTS = st.fixed_dictionaries(
         ),
         "breaker": st.sampled_from([{}, {"slow_ms": 5}, {"slow_ms": 6, "observe_only": True}]),
         "timeouts": st.sampled_from([None, {"head_s": 3}]),
+        "shadow": st.integers(0, 10_000).map(lambda steps: steps / 100),
+        "compare": st.fixed_dictionaries(
+            {},
+            optional={
+                "ignore": st.lists(
+                    st.sampled_from(
+                        ["$.a", "$.b", {"path": "$.a", "until": "2027-01-31"}, {"path": "$.b", "why": "on"}]
+                    ),
+                    max_size=3,
+                ),
+                "unordered": st.dictionaries(
+                    st.sampled_from(["$.a", "$..b[*]"]),
+                    st.sampled_from([None, "$.id", {"why": "yes"}, {"by": "$.id", "until": "2027-01-31T12:00:00Z"}]),
+                ),
+                "tolerance": st.dictionaries(
+                    st.sampled_from(["$.a", "$['a b']", "$.items[?@.x > 1].y"]),
+                    st.sampled_from([1, 0.5, "1%", "0.5 %", {"absolute": 1, "relative": "1%"}, {"absolute": 1}]),
+                ),
+                "equal_if": st.dictionaries(
+                    st.just("$.a"), st.sampled_from(["case", {"as": "uuid"}, {"as": "uuid", "why": "2027-01-31"}])
+                ),
+                "headers": st.lists(st.sampled_from(["content-type", "Location"]), max_size=2),
+                "status": st.sampled_from(["exact", "class"]),
+                "reveal": st.lists(st.sampled_from(["$.a", "$.b"]), max_size=2),
+            },
+        ),
         "fallback": st.sampled_from([{"on": ["connect", 503]}, {"budget_pct": 0.5}]),
     },
 )

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from proxy.cli.output import visible
+from proxy.core.merge import said
 
 PIPE_COLUMNS = 1_000  # where stdout is no terminal: nothing is cut to a width that nobody sees
 COLOURS = {"legacy": "yellow", "modern": "green", "both": "cyan", "unknown": "red"}
@@ -216,4 +217,4 @@ def _table(names: Sequence[str], rows: Iterable[_Row]) -> Table:
 
 
 def _said(value: Any) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else said(value)

@@ -192,6 +192,15 @@ class Unordered(Allowance):
         return {"by": None if short is None else checked_key_path(short)}
 
 
+def _not_empty(value: object) -> object:
+    if value == {}:  # in a file an empty mapping says nothing, and leaves what is live
+        raise ValueError("should not be empty; say null if items are matched as equal ones")
+    return value
+
+
+UnorderedRule = Annotated[Unordered, BeforeValidator(_not_empty)]
+
+
 class Tolerance(Allowance):
     """Two numbers may be so far apart: by an amount, or by a share of the larger one; one of both will do."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _PLAIN = re.compile(r"\$(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
+_TOKEN = re.compile(r"'?TOKEN_([A-Z_]+)'?")  # the parser's own names: `TOKEN_COMMA`
 _CHARACTERS_LIMIT = 500
 
 
@@ -93,4 +94,5 @@ def _compiled(path: str) -> Any:
         return JSONPathEnvironment(strict=True).compile(path)
     except JSONPathError as exc:
         at = getattr(exc.token, "index", -1)
-        return (at if 0 <= at < len(path) else len(path), str(exc.args[0]))
+        why = _TOKEN.sub(lambda found: found[1].lower().replace("_", " "), str(exc.args[0]))
+        return (at if 0 <= at < len(path) else len(path), why)

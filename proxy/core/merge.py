@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from proxy.core.brief import brief
 from proxy.core.model import Component, FileRecord, Origin, RuleSet
 from proxy.core.problems import dotted, shown
 
@@ -41,7 +42,7 @@ class Edit:
         return dotted(self.path)
 
     def __str__(self) -> str:
-        return f"{self.field}: {_said(self.old)} → {_said(self.new)}"
+        return f"{self.field}: {said(self.old)} → {said(self.new)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def on_file(
 
 def leaves(values: Mapping[str, Any]) -> dict[Path, Any]:
     """
-    Return every field by its path: words, numbers and whole lists.
+    Return every field by its path: words, numbers, whole lists, and whole rules of `compare`, short or long.
 
     A route is a field of its own (with the value {}) beside the fields in it, because being there is what counts.
     """
@@ -145,12 +146,16 @@ def apply_edits(values: Mapping[str, Any], changes: Iterable[Edit]) -> Values:
 
 
 def with_defaults(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> Values:
-    """Return `values` over `defaults`: mappings are joined, everything else is replaced whole."""
+    """Return `values` over `defaults`: mappings are joined, everything else is replaced whole, as is a field."""
+    return _over(defaults, values, ())
+
+
+def _over(defaults: Mapping[str, Any], values: Mapping[str, Any], path: Path) -> Values:
     result = copy.deepcopy(dict(defaults))
     for key, value in values.items():
-        below = result.get(key)
-        if isinstance(below, dict) and isinstance(value, Mapping):
-            result[key] = with_defaults(below, value)
+        below, at = result.get(key), (*path, key)
+        if isinstance(below, dict) and isinstance(value, Mapping) and not _is_allowance(at):
+            result[key] = _over(below, value, at)
         else:
             result[key] = copy.deepcopy(value)
     return result
@@ -226,6 +231,12 @@ def _is_route(path: Path) -> bool:
     return len(path) == 2 and path[0] == "routes"
 
 
+def _is_allowance(path: Path) -> bool:
+    """Say whether a single rule of `compare` stands here: of the component, or of one of its routes."""
+    within = path[2:] if _is_route(path[:2]) else path
+    return len(within) == 3 and within[0] == "compare"
+
+
 def _leaves(values: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:
     for key, value in values.items():
         below = (*path, key)
@@ -233,7 +244,7 @@ def _leaves(values: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]
             yield below, {}
             if not value:
                 continue
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value and not _is_allowance(below):
             yield from _leaves(value, below)
         elif not _is_route(below):
             yield below, value
@@ -280,9 +291,19 @@ def _equal(one: Any, other: Any) -> bool:
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
-def _said(value: Any) -> str:
+def said(value: Any) -> str:
+    """Return a value as people write it."""
     if value is ABSENT:
         return "nothing"
     if isinstance(value, list):
-        return f"[{', '.join(str(each) if isinstance(each, str | int | float) else '…' for each in value)}]"
+        return f"[{', '.join(map(_item, value))}]"
+    if isinstance(value, Mapping) and value:
+        return _item(value)
     return shown(value).strip("`")
+
+
+def _item(value: Any) -> str:
+    """Show one item of a list, or one rule of `compare`: `{path: $.etag, until: 2027-01-31}`."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name}: {_item(each)}' for name, each in value.items())}}}"
+    return brief(str(value)) if isinstance(value, str | int | float) else "…"

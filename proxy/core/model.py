@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
-from proxy.core.allowances import ComparedField, EqualIf, Ignored, Tolerance, Unordered
+from proxy.core.allowances import ComparedField, EqualIf, Ignored, Tolerance, UnorderedRule
 from proxy.core.frozen import Frozen, Items
 from proxy.core.scalars import (
     READ_METHODS,
@@ -146,7 +146,7 @@ class Compare(Frozen):
     """
 
     ignore: Items[Ignored] = ()
-    unordered: dict[JsonPath, Unordered] = Field({})
+    unordered: dict[JsonPath, UnorderedRule] = Field({})
     tolerance: dict[JsonPath, Tolerance] = Field({})
     equal_if: dict[JsonPath, EqualIf] = Field({})
     headers: Annotated[Items[ComparedField], Field(max_length=MOST_HEADERS)] = ("content-type",)
@@ -158,7 +158,7 @@ class CompareOverride(Frozen):
     """`compare` of one route; null: as the component's."""
 
     ignore: Items[Ignored] | None = None
-    unordered: dict[JsonPath, Unordered] | None = None
+    unordered: dict[JsonPath, UnorderedRule] | None = None
     tolerance: dict[JsonPath, Tolerance] | None = None
     equal_if: dict[JsonPath, EqualIf] | None = None
     headers: Annotated[Items[ComparedField], Field(max_length=MOST_HEADERS)] | None = None

@@ -57,6 +57,18 @@ def test_a_warning_about_a_file_as_a_whole_names_no_key(bare):
     assert bare.say("check").out == "rules/idle.yaml:1:1: warning: claims no route, so it gets no request\n"
 
 
+def test_a_rule_of_comparison_that_has_ended_is_a_warning_where_it_stands(bare):
+    compare = "compare:\n  ignore:\n    - {path: $.a, until: 2020-02-29}\n    - {path: $.b, until: 2999-12-31}\n"
+    bare.write("rules/users.yaml", USERS + compare)
+
+    said = bare.say("check")
+
+    assert (said.code, said.out) == (
+        0,
+        "rules/users.yaml:8:7: warning: compare.ignore.0: has ended (2020-02-29): take it out, or give it more time\n",
+    )
+
+
 def test_for_a_pull_request_each_problem_is_an_annotation(bare):
     bare.write("rules/users.yaml", BAD_USERS)
 

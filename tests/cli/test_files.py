@@ -21,6 +21,35 @@ def test_a_push_publishes_what_was_edited_and_leaves_live_values(place):
     assert place.say("rules", "push").out == "users.owner: null → team-a\nversion 3\n"
 
 
+COMPARE = """\
+compare:
+  ignore:
+    - $.updated_at   # a trigger writes it
+    - {path: $.etag, until: 2999-01-31}
+  tolerance: {$.score: 0.001}
+"""
+
+
+def test_rules_of_comparison_go_there_and_back(place):
+    place.write("rules/users.yaml", USERS + COMPARE)
+    assert place.say("rules", "push").out == (
+        "users.compare.ignore: [] → [$.updated_at, {path: $.etag, until: 2999-01-31}]\n"
+        "users.compare.tolerance.$.score: nothing → 0.001\n"
+        "version 2\n"
+    )
+    live = COMPARE.replace("2999", "3999").replace("0.001", "{relative: 1%, why: rounded}") + "shadow: 50\n"
+    place.write("rules/users.yaml", USERS + live)
+    assert place.say("rules", "push").code == 0
+    place.write("rules/users.yaml", USERS + COMPARE)
+
+    said = place.say("rules", "diff").out
+    assert "{path: $.etag, until: 3999-01-31}" in said
+    assert "{relative: 1%, why: rounded}" in said
+    assert place.say("rules", "pull", "--write").code == 0
+    assert (place.folder / "rules/users.yaml").read_text() == USERS + live
+    assert place.say("rules", "diff", "-o", "json").data == []
+
+
 def test_a_push_that_changes_nothing_says_where_live_values_are_others(place):
     place.say("rollback", "users", "--why", "errors", "--who", "bob")
 

@@ -18,6 +18,7 @@ def test_a_jsonpath_has_no_fault(path):
     [
         ("$.a[", "should be a JSONPath: unexpected end of query\n    $.a[\n        ^"),
         ("$.a b", "should be a JSONPath: unexpected token 'b'\n    $.a b\n        ^"),
+        ("$.a[*.b", "should be a JSONPath: expected comma, found dot\n    $.a[*.b\n         ^"),
         ("$.a[01]", "should be a JSONPath: leading zero in index selector\n    $.a[01]\n        ^"),
         ("$.a[?(@.x>]", "should be a JSONPath: unexpected end of expression\n    $.a[?(@.x>]\n              ^"),
         ("$[?foo(@.a)]", "should be a JSONPath: function 'foo' is not defined\n    $[?foo(@.a)]\n       ^"),

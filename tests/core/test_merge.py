@@ -70,6 +70,22 @@ def test_fields_are_told_by_path_because_templates_contain_dots():
             ["routes./b: nothing → a mapping", "routes./a: a mapping → nothing", "routes./a.weight: 1 → nothing"],
         ),
         ({"owner": None}, {"owner": "ana"}, ["owner: null → ana"]),
+        # a rule of `compare` is one field, short or long
+        (
+            {"compare": {"tolerance": {"$.a": 1}}},
+            {"compare": {"tolerance": {"$.a": {"absolute": 1, "until": "2027-01-31"}}}},
+            ["compare.tolerance.$.a: 1 → {absolute: 1, until: 2027-01-31}"],
+        ),
+        (
+            {"routes": {"/a": {"compare": {"unordered": {"$.a": {"by": "$.id", "why": "x"}}}}}},
+            {"routes": {"/a": {"compare": {"unordered": {"$.a": None}}}}},
+            ["routes./a.compare.unordered.$.a: {by: $.id, why: x} → null"],
+        ),
+        (
+            {"compare": {"ignore": ["$.a"]}},
+            {"compare": {"ignore": ["$.a", {"path": "$.b", "why": "x"}]}},
+            ["compare.ignore: [$.a] → [$.a, {path: $.b, why: x}]"],
+        ),
     ],
 )
 def test_edits_are_the_fields_that_differ(old, new, found):
@@ -94,6 +110,13 @@ def test_an_edit_knows_its_field_and_both_values():
         ({"weight": 50, "owner": "x"}, {"weight": 25}, {}, {"owner": "x"}),
         # a list is one field
         ({"sticky": ["a", "b", "c"]}, {"sticky": ["a"]}, {"sticky": ["d"]}, {"sticky": ["d"]}),
+        # a rule of `compare` is one field, whatever its live form is
+        (
+            {"compare": {"tolerance": {"$.a": {"absolute": 2, "why": "live"}, "$.b": 3}}},
+            {"compare": {"tolerance": {"$.a": 1}}},
+            {"compare": {"tolerance": {"$.a": {"relative": "1%"}}}},
+            {"compare": {"tolerance": {"$.a": {"relative": "1%"}, "$.b": 3}}},
+        ),
         # a route that comes, and one that goes with all that is in it
         (
             {"routes": {"/a": {"weight": 5}, "/b": {"timeouts": {"head_s": 1}}}},
@@ -187,6 +210,13 @@ def test_values_stand_over_defaults_field_by_field():
         "breaker": {"open_s": 5, "slow_ms": 7},
         "timeouts": None,
     }
+
+
+def test_a_rule_of_comparison_over_a_default_is_not_joined_with_it():
+    defaults = {"compare": {"tolerance": {"$.a": {"absolute": 1, "why": "x"}, "$.b": 2}}}
+    values = {"compare": {"tolerance": {"$.a": {"relative": "1%"}}}}
+
+    assert with_defaults(defaults, values) == {"compare": {"tolerance": {"$.a": {"relative": "1%"}, "$.b": 2}}}
 
 
 @given(DOCUMENTS, DOCUMENTS)
