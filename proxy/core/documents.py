@@ -20,6 +20,7 @@ import orjson
 from proxy.core.comparerules import CompareRules, How, Treatment
 from proxy.core.jsontext import Document, exactly, parse
 from proxy.core.likeness import NORMAL_FORMS, is_within, number
+from proxy.core.names import is_word
 from proxy.core.places import State
 
 MOST_DIFFERENCES = 50
@@ -27,10 +28,7 @@ MOST_LEVELS = 100  # deeper than this a document is compared as a whole
 NULL_IS_MISSING = "null-is-missing"
 ABSENT = object()  # the other document has nothing in this place
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
-_IS_KEY = re.compile(  # a member whose name is data: numbers, UUIDs, long hexadecimal words
-    r"-?\d+|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?=[a-z]*\d)[0-9a-f]{16,}|.{65,}", re.DOTALL | re.ASCII
-)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)  # what needs no brackets
 _SCALARS = frozenset((str, int, float, bool, type(None), Decimal))
 _NUMBERS = frozenset((int, float, Decimal))
 
@@ -107,15 +105,15 @@ def compare_documents(first: Any, second: Any, rules: CompareRules, most: int = 
 
 
 def template_of(place: tuple[str | int, ...]) -> str:
-    """Return a place as a JSONPath in which indexes, and names that are data, are `*`."""
+    """Return a place as a JSONPath in which indexes, and names that may be data, are `*`."""
     steps = []
     for key in place:
         if isinstance(key, int):
             steps.append("[*]")
-        elif _IS_KEY.fullmatch(key):
+        elif not is_word(key):
             steps.append(".*")
         else:
-            steps.append(f".{key}" if _NAME.fullmatch(key) else f"[{orjson.dumps(key).decode()}]")
+            steps.append(f".{key}" if _NAME.fullmatch(key) else f'["{key}"]')
     return "$" + "".join(steps)
 
 

@@ -75,8 +75,8 @@ def test_both_values_and_the_place_are_told():
         (("42", "name"), "$.*.name"),
         (("0b4f9c1e-8a52-4d2e-9f62-0123456789ab",), "$.*"),
         (("deadbeef00112233",), "$.*"),
-        (("with space", "a-b"), '$["with space"].a-b'),
-        (("x" * 70,), "$.*"),
+        (("@type", "a-b"), '$["@type"].a-b'),
+        (("with space", "ana@example.com", "s3cr3t", "x" * 70), "$.*.*.*.*"),
     ],
 )
 def test_names_that_are_data_are_not_told_apart(place, template):
