@@ -71,7 +71,9 @@ PURE = {
         "urllib.parse",
     ),
     *(
+        "zlib",
         "annotated_types",
+        "brotli",
         "jsonpath",
         "orjson",
         "pydantic",
@@ -87,6 +89,7 @@ CLOCKS = {"now", "utcnow", "today"}  # of datetime and date
 # One library, one room: its types and exceptions stop at that file's edge.
 LIBRARY_ROOMS = {
     "aiosqlite": ("proxy.demo",),
+    "brotli": ("proxy.core.codings",),
     "prometheus_client": ("proxy.admin", "proxy.demo"),
     "redis": ("proxy.store.link",),
     "rich": ("proxy.cli", "proxy.demo"),

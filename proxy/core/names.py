@@ -1,8 +1,8 @@
 """
 Is the name of a member a word that programmers chose, or is it data? Only words may stand in a path that people see.
 
-Ground floor. An allow-list: what is not made of words is data, be it harmless or not, because a member name may be a key,
-an address or a token. A word that somebody chose as a secret cannot be told from any other.
+Ground floor. An allow-list: what is not made of words is data, be it harmless or not, because a member name may be a
+key, an address or a token. A word that somebody chose as a secret cannot be told from any other.
 """
 
 from __future__ import annotations

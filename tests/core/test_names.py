@@ -22,15 +22,16 @@ WORDS = (
 
 # Nothing of this may reach a page: what people are, what lets them in, what points to one of them.
 CANARIES = (
-    "ana@example.com", "ana.maria", "Ana Maria", "+49 30 1234567", "42", "-7", "user_1234", "user12345", "order-20240115",
-    "2024-01-15", "d2024-01-15", "123-45-6789", "ssn-123-45-6789", "tel_555_1234", "4111111111111111", "DE89370400440532013000",
-    "s3cr3t", "Sup3rS3cret", "a7f3c9", "A7F3C9", "p4ssw0rd", "hunter2!", "deadbeef", "deadbeefcafe", "abcdefabcdef1234",
-    "0b4f9c1e-8a52-4d2e-9f62-0123456789ab", "abcdefab-cdef-abcd-efab-cdefabcdefab", "deadbeef00112233",
-    "eyJhbGciOiJIUzI1NiJ9", "eyJhbGciOiJIUzI", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
-    "QWxhZGRpbjpvcGVu", "AKIAIOSFODNN7EXAMPLE", "sk_live_4eC39HqLyjWDarjtT1zdp7dc", "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
-    "xkqzvbtrwpms", "10.0.0.1", "host.example.com", "/var/lib/x", "a b", "a\tb", "", "_", "$", "@", "-", "naïve", "имя",
-    "名前", "a\n", "x" * 25, "some_words_that_are_far_too_many_for_one_field_name", "<script>", "a'b", 'a"b', "a[0]", "*",
-    "O'Brien", "a__" + "b" * 60, "@@x", "$$x", "x" + "\u0661",
+    "ana@example.com", "ana.maria", "Ana Maria", "+49 30 1234567", "42", "-7", "user_1234", "user12345",
+    "order-20240115", "2024-01-15", "d2024-01-15", "123-45-6789", "ssn-123-45-6789", "tel_555_1234",
+    "4111111111111111", "DE89370400440532013000", "s3cr3t", "Sup3rS3cret", "a7f3c9", "A7F3C9", "p4ssw0rd", "hunter2!",
+    "deadbeef", "deadbeefcafe", "abcdefabcdef1234", "0b4f9c1e-8a52-4d2e-9f62-0123456789ab",
+    "abcdefab-cdef-abcd-efab-cdefabcdefab", "deadbeef00112233", "eyJhbGciOiJIUzI1NiJ9", "eyJhbGciOiJIUzI",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "QWxhZGRpbjpvcGVu",
+    "AKIAIOSFODNN7EXAMPLE", "key_live_4eC39HqLyjWDarjtT1zdp7dc", "tok_16C7e42F292c6912E7710c838347Ae178B4a",
+    "xkqzvbtrwpms", "10.0.0.1", "host.example.com", "/var/lib/x", "a b", "a\tb", "", "_", "$", "@", "-", "naïve",
+    "имя", "名前", "a\n", "x" * 25, "some_words_that_are_far_too_many_for_one_field_name", "<script>", "a'b", 'a"b',
+    "a[0]", "*", "O'Brien", "a__" + "b" * 60, "@@x", "$$x", "x" + "\u0661",
 )  # fmt: skip
 
 
