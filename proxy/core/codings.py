@@ -9,28 +9,21 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from enum import StrEnum
 
 from proxy.core.headers import tokens
+from proxy.core.oddities import Oddity
 
 MOST_CODINGS = 5  # one on another
 _MOST_MEMBERS = 100  # of one gzip stream: each costs a copy of what follows
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # what zlib calls window bits
 
 
-class Unread(StrEnum):
-    """Why a body cannot be had."""
-
-    UNDECODABLE = "undecodable"
-    TOO_LONG = "too_long"
-
-
 class _UnreadError(Exception):
-    def __init__(self, why: Unread) -> None:
+    def __init__(self, why: Oddity) -> None:
         self.why = why
 
 
-def decoded(body: bytes, codings: bytes, most_bytes: int) -> bytes | Unread:
+def decoded(body: bytes, codings: bytes, most_bytes: int) -> bytes | Oddity:
     """
     Return a body without the codings that a Content-Encoding names.
 
@@ -39,7 +32,7 @@ def decoded(body: bytes, codings: bytes, most_bytes: int) -> bytes | Unread:
     """
     names = [name for name in tokens(codings) if name != b"identity"]
     if len(names) > MOST_CODINGS:
-        return Unread.UNDECODABLE
+        return Oddity.UNDECODABLE
     try:
         for name in reversed(names):
             if not body:
@@ -47,7 +40,7 @@ def decoded(body: bytes, codings: bytes, most_bytes: int) -> bytes | Unread:
             body = _DECODERS.get(name, _unknown)(body, most_bytes)
     except _UnreadError as exc:
         return exc.why
-    return body if len(body) <= most_bytes else Unread.TOO_LONG
+    return body if len(body) <= most_bytes else Oddity.TOO_LONG
 
 
 def _gzip(body: bytes, most_bytes: int) -> bytes:
@@ -58,7 +51,7 @@ def _gzip(body: bytes, most_bytes: int) -> bytes:
         found = found + part if found else part
         if not body:
             return found
-    raise _UnreadError(Unread.UNDECODABLE)
+    raise _UnreadError(Oddity.UNDECODABLE)
 
 
 def _deflate(body: bytes, most_bytes: int) -> bytes:
@@ -67,7 +60,7 @@ def _deflate(body: bytes, most_bytes: int) -> bytes:
         try:
             return _whole(body, _ZLIB, most_bytes)
         except _UnreadError as exc:
-            if exc.why is not Unread.UNDECODABLE:
+            if exc.why is not Oddity.UNDECODABLE:
                 raise
     return _whole(body, _RAW, most_bytes)
 
@@ -75,7 +68,7 @@ def _deflate(body: bytes, most_bytes: int) -> bytes:
 def _whole(body: bytes, window: int, most_bytes: int) -> bytes:
     found, behind = _inflated(body, window, most_bytes)
     if behind:
-        raise _UnreadError(Unread.UNDECODABLE)
+        raise _UnreadError(Oddity.UNDECODABLE)
     return found
 
 
@@ -85,11 +78,11 @@ def _inflated(body: bytes, window: int, most_bytes: int) -> tuple[bytes, bytes]:
     try:
         found = stream.decompress(body, most_bytes + 1)
     except zlib.error as exc:
-        raise _UnreadError(Unread.UNDECODABLE) from exc
+        raise _UnreadError(Oddity.UNDECODABLE) from exc
     if len(found) > most_bytes:
-        raise _UnreadError(Unread.TOO_LONG)
+        raise _UnreadError(Oddity.TOO_LONG)
     if not stream.eof:
-        raise _UnreadError(Unread.UNDECODABLE)
+        raise _UnreadError(Oddity.UNDECODABLE)
     return found, stream.unused_data
 
 
@@ -100,16 +93,16 @@ def _brotli(body: bytes, most_bytes: int) -> bytes:
     try:
         found: bytes = stream.process(body, output_buffer_limit=most_bytes + 1)
     except brotli.error as exc:
-        raise _UnreadError(Unread.UNDECODABLE) from exc
+        raise _UnreadError(Oddity.UNDECODABLE) from exc
     if len(found) > most_bytes:
-        raise _UnreadError(Unread.TOO_LONG)
+        raise _UnreadError(Oddity.TOO_LONG)
     if not stream.is_finished():
-        raise _UnreadError(Unread.UNDECODABLE)
+        raise _UnreadError(Oddity.UNDECODABLE)
     return found
 
 
 def _unknown(body: bytes, most_bytes: int) -> bytes:
-    raise _UnreadError(Unread.UNDECODABLE)
+    raise _UnreadError(Oddity.UNDECODABLE)
 
 
 _DECODERS: dict[bytes, Callable[[bytes, int], bytes]] = {

@@ -18,9 +18,11 @@ from typing import Any
 import orjson
 
 from proxy.core.comparerules import CompareRules, How, Treatment
+from proxy.core.jsonpaths import TooDeep
 from proxy.core.jsontext import Document, exactly, parse
 from proxy.core.likeness import NORMAL_FORMS, is_within, number
 from proxy.core.names import is_word
+from proxy.core.oddities import Oddity
 from proxy.core.places import State
 
 MOST_DIFFERENCES = 50
@@ -29,6 +31,7 @@ NULL_IS_MISSING = "null-is-missing"
 ABSENT = object()  # the other document has nothing in this place
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)  # what needs no brackets
+_OPENS = re.compile(rb"[ \t\r\n]*[{\[]").match
 _SCALARS = frozenset((str, int, float, bool, type(None), Decimal))
 _NUMBERS = frozenset((int, float, Decimal))
 
@@ -66,29 +69,42 @@ class Comparison:
     differences: tuple[Difference, ...] = ()
     explained: tuple[str, ...] = ()  # the rules without which there would be more
     cut: bool = False
+    oddity: Oddity | None = None
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether it is evidence: if not, there are no differences, and nothing is known to be equal either."""
+        return self.oddity is None or self.oddity.is_readable
 
     @property
     def is_equal(self) -> bool:
         """Whether nothing is left to be explained."""
-        return not self.differences
+        return not self.differences and self.is_readable
 
 
 EQUAL = Comparison()
 
 
-def compare_bodies(first: bytes, second: bytes, rules: CompareRules, most: int = MOST_DIFFERENCES) -> Comparison:
-    """Compare two bodies without content coding: as JSON if both are, else byte by byte."""
+def compare_bodies(
+    first: bytes, second: bytes, rules: CompareRules, most: int = MOST_DIFFERENCES, *, is_json: bool = True
+) -> Comparison:
+    """
+    Compare two bodies without content coding: as JSON if both are, else byte by byte.
+
+    `is_json`: one of them says that it is. Else only objects and arrays are taken for documents: some servers send them
+    as text, but `1` and `1.0` are two texts.
+    """
     if first == second:
         return EQUAL
+    if not is_json and not (_OPENS(first) and _OPENS(second)):
+        return _as_a_whole(rules, Kind.VALUE, first, second)
     one, other = parse(first), parse(second)
-    if one is None or other is None:
-        if one is not other:
-            return _as_a_whole(Kind.TYPE, _shown(first, one), _shown(second, other))
-        return _as_a_whole(Kind.VALUE, first, second)
-    if one.repeats or other.repeats:  # readers may take either member: only the same text is the same
-        return _as_a_whole(Kind.VALUE, first, second)
-    if one.is_exact is not other.is_exact:
+    if isinstance(one, Document) and isinstance(other, Document) and one.is_exact is not other.is_exact:
         one, other = exactly(first, one), exactly(second, other)
+    if isinstance(one, Oddity) or isinstance(other, Oddity):
+        return _without_documents((first, second), (one, other), rules, is_json)
+    if one.repeats or other.repeats:  # readers may take either member: only the same text is the same
+        return _as_a_whole(rules, Kind.VALUE, first, second, Oddity.REPEATED_NAMES)
     return compare_documents(one.value, other.value, rules, most)
 
 
@@ -97,6 +113,8 @@ def compare_documents(first: Any, second: Any, rules: CompareRules, most: int = 
     walk = _Walk(most)
     try:
         walk.compare(first, second, rules.root(first, second))
+    except TooDeep:
+        return Comparison(oddity=Oddity.TOO_DEEP)
     except _Enough:
         return Comparison(tuple(walk.differences), tuple(walk.explained), cut=True)
     if not walk.differences and not walk.explained:
@@ -117,12 +135,22 @@ def template_of(place: tuple[str | int, ...]) -> str:
     return "$" + "".join(steps)
 
 
-def _as_a_whole(kind: Kind, first: Any, second: Any) -> Comparison:
-    return Comparison((Difference(kind, "$", (), first, second),))
+def _without_documents(
+    texts: tuple[bytes, bytes], read: tuple[Document | Oddity, Document | Oddity], rules: CompareRules, is_json: bool
+) -> Comparison:
+    """Compare two texts of which at least one could not be read as JSON."""
+    oddities = [each for each in read if isinstance(each, Oddity)]
+    oddity = next((each for each in oddities if each is not Oddity.NOT_JSON), Oddity.NOT_JSON if is_json else None)
+    is_one_json = (read[0] is Oddity.NOT_JSON) is not (read[1] is Oddity.NOT_JSON)
+    shown = [each.value if isinstance(each, Document) else text for each, text in zip(read, texts, strict=True)]
+    return _as_a_whole(rules, Kind.TYPE if is_one_json else Kind.VALUE, shown[0], shown[1], oddity)
 
 
-def _shown(text: bytes, document: Document | None) -> Any:
-    return text if document is None else document.value
+def _as_a_whole(rules: CompareRules, kind: Kind, first: Any, second: Any, oddity: Oddity | None = None) -> Comparison:
+    ignored = tuple(each.text for each in rules.root().values if each.how is How.IGNORE)
+    if ignored:
+        return Comparison(explained=ignored[:1], oddity=oddity)
+    return Comparison((Difference(kind, "$", (), first, second),), oddity=oddity)
 
 
 class _Enough(Exception):
@@ -284,12 +312,22 @@ def _normal(value: Any, state: _State) -> Any:
             if form is not None:
                 return [each.argument, str(form)]
         if each.how is How.UNORDERED and isinstance(value, list):
-            return sorted(_written(_normal(item, state.step(_ANY))).decode() for item in value)
-    if isinstance(value, dict):
-        below = ((name, state.step(name), item) for name, item in value.items())
-        return {name: _normal(item, at) for name, at, item in below if not _may_be_absent(item, at)}
+            forms = []
+            for item in value:
+                forms.append(_written(_normal(item, state.step(_ANY))).decode("utf-8", "surrogatepass"))
+            return sorted(forms)
+    if isinstance(value, dict):  # plain loops, here and below: one frame of the stack for each level
+        members = {}
+        for name, item in value.items():
+            at = state.step(name)
+            if not _may_be_absent(item, at):
+                members[name] = _normal(item, at)
+        return members
     if isinstance(value, list):
-        return [_normal(item, state.item(index, len(value))) for index, item in enumerate(value)]
+        items = []
+        for index, item in enumerate(value):
+            items.append(_normal(item, state.item(index, len(value))))
+        return items
     form = number(value) if type(value) in _NUMBERS else None
     return value if form is None else {"": str(form)}  # 1 and 1.0 are one number
 

@@ -17,6 +17,10 @@ _TOKEN = re.compile(r"'?TOKEN_([A-Z_]+)'?")  # the parser's own names: `TOKEN_CO
 _CHARACTERS_LIMIT = 500
 
 
+class TooDeep(Exception):
+    """A path cannot be followed in a document of so many levels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step down a document: to these members and items, or to all of them (None); `deep` from any depth below."""
@@ -76,9 +80,18 @@ def steps_of(path: str) -> tuple[Step, ...] | None:
 
 
 def query_of(path: str) -> Callable[[Any], list[tuple[str | int, ...]]]:
-    """Return what finds the places in a document that a path names, whatever the path takes."""
+    """Return what finds the places in a document that a path names, whatever the path takes; it may raise TooDeep."""
+    from jsonpath import JSONPathError
+
     compiled = _compiled(path)
-    return lambda document: [match.parts for match in compiled.finditer(document)]
+
+    def places_in(document: Any) -> list[tuple[str | int, ...]]:
+        try:
+            return [match.parts for match in compiled.finditer(document)]
+        except JSONPathError as exc:
+            raise TooDeep(path) from exc
+
+    return places_in
 
 
 def _key_of(selector: Any) -> str | int:

@@ -3,7 +3,7 @@ JSON as a side wrote it, as values that can be compared: fast where that is exac
 
 Ground floor. orjson rounds integers beyond 64 bits and long decimals, and of two members with one name it keeps the
 last; what may be such a text is read once more, slowly. What no reader must take (NaN, broken UTF-8) is no JSON here
-either (RFC 8259), nor what stands in more than 254 levels.
+either (RFC 8259), and what stands in more than 254 levels is not read.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
+
+from proxy.core.oddities import Oddity
 
 # What a text is made of, seen from afar: a search in this takes a hundredth of a regular expression's time.
 _SHAPE = bytes(
@@ -41,33 +43,37 @@ class _Repeated(Exception):
     """An object has two members of one name."""
 
 
-def parse(text: bytes) -> Document | None:
-    """Return the document of a JSON text, None if it is none; long numbers may be rounded unless it `is_exact`."""
+def parse(text: bytes) -> Document | Oddity:
+    """Return the document of a JSON text, or why there is none; long numbers may be rounded unless it `is_exact`."""
     try:
         value = orjson.loads(text)
         again = orjson.dumps(value)
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # the latter for more than 254 levels
-        return None
+    except orjson.JSONDecodeError as exc:
+        return Oddity.NESTED if "limit" in exc.msg else Oddity.NOT_JSON  # of levels, of which it reads 1,024
+    except orjson.JSONEncodeError:  # of levels, of which it writes 254
+        return Oddity.NESTED
     if again == text:  # as most servers write it: every number is the shortest of its value, and no member was lost
         return Document(value, is_exact=False, repeats=False)
     if _may_be_rounded(text):
-        return _exact(text, value)
+        return _exact(text)
     return Document(value, is_exact=False, repeats=_repeats(text, again))
 
 
-def exactly(text: bytes, document: Document) -> Document:
+def exactly(text: bytes, document: Document) -> Document | Oddity:
     """Return the same document with every number as it stands there."""
-    return document if document.is_exact else _exact(text, document.value)
+    return document if document.is_exact else _exact(text)
 
 
-def _exact(text: bytes, otherwise: Any) -> Document:
+def _exact(text: bytes) -> Document | Oddity:
     decoded = text.decode()  # orjson has read it: it is UTF-8
     try:
         value = json.loads(decoded, parse_float=Decimal, object_pairs_hook=_once)
     except _Repeated:
         return Document(json.loads(decoded, parse_float=Decimal), is_exact=True, repeats=True)
-    except (ValueError, RecursionError):  # more digits than int() takes, or levels than the stack does
-        return Document(otherwise, is_exact=False, repeats=False)
+    except (ValueError, ArithmeticError):  # more digits than an int takes, or an exponent than a Decimal does
+        return Oddity.NUMBERS
+    except RecursionError:  # for the stack was deep before
+        return Oddity.NESTED
     return Document(value, is_exact=True, repeats=False)
 
 
@@ -118,4 +124,5 @@ def _repeats(text: bytes, again: bytes) -> bool:
     """
     if _SPACED_NAME(text) is None and text.count(b'":') == again.count(b'":'):
         return False
-    return _exact(text, None).repeats
+    found = _exact(text)
+    return isinstance(found, Document) and found.repeats

@@ -48,7 +48,10 @@ def number(value: Any) -> object:
         found = _decimal(value) if len(value) <= _DIGITS_LIMIT and _NUMBER.fullmatch(value) else None
     else:
         found = decimal_of(value)
-    return None if found is None else _EXACT.normalize(found)
+    try:
+        return None if found is None else _EXACT.normalize(found)
+    except ArithmeticError:  # an exponent of millions
+        return None
 
 
 def decimal_of(value: Any) -> Decimal | None:

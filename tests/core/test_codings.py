@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.codings import MOST_CODINGS, Unread, decoded
+from proxy.core.codings import MOST_CODINGS, decoded
+from proxy.core.oddities import Oddity
 
 MOST = 1 << 20
 TEXT = b'{"name": "Ana"}' * 50
@@ -64,7 +65,7 @@ def test_an_empty_body_stays_empty(coding):
 def test_a_torn_stream_is_undecodable_wherever_it_broke(name):
     coding, body = b"deflate" if name == "raw" else name.encode(), PACKED[name]
 
-    assert all(decoded(body[:end], coding, MOST) is Unread.UNDECODABLE for end in range(1, len(body)))
+    assert all(decoded(body[:end], coding, MOST) is Oddity.UNDECODABLE for end in range(1, len(body)))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_a_torn_stream_is_undecodable_wherever_it_broke(name):
     ],
 )
 def test_what_is_not_what_it_is_called_is_undecodable(codings, body):
-    assert decoded(body, codings, MOST) is Unread.UNDECODABLE
+    assert decoded(body, codings, MOST) is Oddity.UNDECODABLE
 
 
 @pytest.mark.parametrize(
@@ -95,24 +96,24 @@ def test_what_is_not_what_it_is_called_is_undecodable(codings, body):
 )
 def test_a_bomb_stops_at_the_limit_and_what_just_fits_does_not(coding, packed):
     assert decoded(packed(bytes(MOST)), coding, MOST) == bytes(MOST)
-    assert decoded(packed(bytes(MOST + 1)), coding, MOST) is Unread.TOO_LONG
-    assert decoded(packed(bytes(64 * MOST)), coding, MOST) is Unread.TOO_LONG
-    assert decoded(packed(packed(bytes(64 * MOST))), coding + b", " + coding, MOST) is Unread.TOO_LONG
+    assert decoded(packed(bytes(MOST + 1)), coding, MOST) is Oddity.TOO_LONG
+    assert decoded(packed(bytes(64 * MOST)), coding, MOST) is Oddity.TOO_LONG
+    assert decoded(packed(packed(bytes(64 * MOST))), coding + b", " + coding, MOST) is Oddity.TOO_LONG
 
 
 def test_members_that_are_too_long_together_are_too_long():
-    assert decoded(gzipped(bytes(MOST)) + gzipped(b"x"), b"gzip", MOST) is Unread.TOO_LONG
+    assert decoded(gzipped(bytes(MOST)) + gzipped(b"x"), b"gzip", MOST) is Oddity.TOO_LONG
 
 
 def test_a_body_without_coding_may_be_too_long_as_well():
-    assert decoded(bytes(MOST + 1), b"", MOST) is Unread.TOO_LONG
+    assert decoded(bytes(MOST + 1), b"", MOST) is Oddity.TOO_LONG
 
 
 @given(st.binary(max_size=200), st.lists(st.sampled_from((b"gzip", b"deflate", b"br", b"x")) | st.binary(max_size=5)))
 def test_whatever_comes_there_is_an_outcome(body, codings):
     found = decoded(body, b",".join(codings), 1_000)
 
-    assert isinstance(found, Unread) or len(found) <= 1_000
+    assert isinstance(found, Oddity) or len(found) <= 1_000
 
 
 @given(st.binary(max_size=300), st.lists(st.sampled_from((b"gzip", b"deflate", b"raw", b"br")), max_size=3))
