@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 import orjson
+from xxhash import xxh3_128_hexdigest
 
 from proxy.core.comparerules import CompareRules, How, Treatment
 from proxy.core.jsonpaths import TooDeep
@@ -314,7 +315,8 @@ def _normal(value: Any, state: _State) -> Any:
         if each.how is How.UNORDERED and isinstance(value, list):
             forms = []
             for item in value:
-                forms.append(_written(_normal(item, state.step(_ANY))).decode("utf-8", "surrogatepass"))
+                # A digest, for texts within texts would double with each level; whatever has one form is compared
+                forms.append(xxh3_128_hexdigest(_written(_normal(item, state.step(_ANY)))))
             return sorted(forms)
     if isinstance(value, dict):  # plain loops, here and below: one frame of the stack for each level
         members = {}

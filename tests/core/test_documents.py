@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from deepdiff import DeepDiff
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -214,6 +215,36 @@ def test_the_verdict_is_that_of_equality_and_the_same_both_ways(first, second):
     assert compare_bodies(orjson.dumps(first), orjson.dumps(second), NONE).is_equal is there.is_equal
 
 
+def for_deepdiff(document: Any) -> Any:
+    """Return a document in which booleans are no numbers: to deepdiff True is 1."""
+    if isinstance(document, bool):
+        return ("boolean", str(document))
+    if isinstance(document, dict):
+        return {name: for_deepdiff(value) for name, value in document.items()}
+    return list(map(for_deepdiff, document)) if isinstance(document, list) else document
+
+
+def is_equal_to_deepdiff(first: Any, second: Any, **options: Any) -> bool:
+    one, other = for_deepdiff(first), for_deepdiff(second)
+    return not DeepDiff(one, other, ignore_numeric_type_changes=True, **options)
+
+
+@given(documents, documents, st.data())
+def test_the_verdict_is_that_of_deepdiff(first, second, data):
+    near = with_changed(first, data.draw(st.sampled_from(list(leaves_of(first)) or [()])))
+    for other in (first, second, near, json.loads(json.dumps(first))):
+        assert compare_documents(first, other, NONE).is_equal is is_equal_to_deepdiff(first, other)
+
+
+@given(st.lists(scalars, max_size=5), st.lists(scalars, max_size=5), st.randoms(use_true_random=False))
+def test_where_order_says_nothing_the_verdict_is_that_of_deepdiff(first, second, chance):
+    shuffled = list(first)
+    chance.shuffle(shuffled)
+    for other in (shuffled, second):
+        ours = compare_documents({"t": first}, {"t": other}, rules(unordered={"$.t": None})).is_equal
+        assert ours is is_equal_to_deepdiff(first, other, ignore_order=True, report_repetition=True)
+
+
 @given(documents, documents)
 def test_every_difference_is_where_it_says(first, second):
     for each in compare_documents(first, second, NONE).differences:
@@ -284,3 +315,61 @@ def test_exact_numbers_are_compared_with_tolerance_too():
     assert compare_bodies(b'{"n":1.00000000000000000001}', b'{"n":1.1}', within).is_equal
     assert not compare_bodies(b'{"n":0.99999999999999999999}', b'{"n":1.1}', within).is_equal
     assert compare_documents({"n": Decimal("1.1")}, {"n": 1}, within).is_equal
+
+
+def bug(number: int, order: dict[str, Any]) -> None:
+    """Change a document as the bug of this number does."""
+    first, line = order["customer"], order["lines"][-1]
+    (
+        lambda: order.pop("note"),
+        lambda: order.update(total=order["total"] + 1),
+        lambda: order.update(open="yes"),
+        lambda: first.update(name=first["name"].lower()),
+        lambda: first.update(debug=1),
+        lambda: first["tags"].reverse(),
+        lambda: order["lines"].append(line),
+        lambda: [each.update(price=-each["price"]) for each in order["lines"]],
+        lambda: [each.update(sku=None) for each in order["lines"]],
+        lambda: [each.pop("count") for each in order["lines"]],
+        lambda: [value.update(seen=not value["seen"]) for value in order["by_day"].values()],
+        lambda: [value.update(hits=str(value["hits"])) for value in order["by_day"].values()],
+    )[number]()
+
+
+def an_order(number: int) -> dict[str, Any]:
+    days = (f"2026-{month:02d}-{number % 28 + 1:02d}" for month in range(1, number % 3 + 2))
+    lines = [{"sku": f"s{line}", "price": line + 1, "count": line} for line in range(number % 4 + 1)]
+    return {
+        "note": f"no {number}",
+        "total": number,
+        "open": True,
+        "customer": {"name": f"Ana {number}", "tags": ["a", "b", str(number)]},
+        "lines": lines,
+        "by_day": {day: {"seen": True, "hits": number} for day in days},
+    }
+
+
+def test_ten_thousand_differences_of_twelve_bugs_are_twelve_clusters():
+    clusters: dict[int, set[tuple[Kind, str]]] = {number: set() for number in range(12)}
+    count = 0
+    for number in range(7_000):
+        first, second = an_order(number), an_order(number)
+        bug(number % 12, second)
+        differences = compare_documents(first, second, NONE).differences
+        clusters[number % 12] |= {(each.kind, each.path) for each in differences}
+        count += len(differences)
+
+    assert count >= 10_000
+    assert [len(found) for found in clusters.values()] == [1] * 12
+    assert len(set.union(*clusters.values())) == 12
+
+
+def test_levels_beyond_count_end_nothing_whatever_the_rules():
+    def deep(leaf: Any) -> Any:
+        for level in range(250):
+            leaf = [leaf, level] if level % 2 else {"a": leaf, "b": [level]}
+        return leaf
+
+    for made in (NONE, rules(unordered={"$..*": None}), rules(unordered={"$..*": "$.a"}), rules(ignore=["$..b"])):
+        assert not compare_documents(deep(1), deep(2), made).is_equal
+        assert compare_documents(deep(1), deep(1), made).is_equal
