@@ -301,8 +301,8 @@ RULES = (
     counting(b"content-type", b"vary", b"set-cookie", by_class=True),
     counting(ignore=["$.a", "$..b", "$[?@.a].b"], unordered={"$": None, "$.c": "$.a"}),
     counting(tolerance={"$.a": 0.1, "$[*]": 5}, equal_if={"$..c": "same-instant"}),
-    CompareRules(Compare.model_construct(equal_if={"$.b": "same-number", "$..c": "null-is-missing", "$[*]": "case"})),
-    CompareRules(Compare.model_construct(unordered={"$..*": None}, equal_if={"$..a": "uuid", "$..b": "url-path"})),
+    counting(equal_if={"$.b": "same-number", "$..c": "null-is-missing", "$[*]": "case"}),
+    counting(unordered={"$..*": None}, equal_if={"$..a": "uuid", "$..b": "url-path"}),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import beta
 
 from proxy.core.confidence import at_most, upper_bound
 
@@ -65,8 +66,6 @@ def test_at_the_bound_so_few_would_be_seen_once_in_twenty_times(found):
 
 @given(counts)
 def test_the_bound_is_that_of_scipy_for_all_counts(found):
-    """Where scipy is: it takes 200 MB, so `make setup` leaves it out; the values above stand for it."""
-    beta = pytest.importorskip("scipy.stats").beta
     mismatched, compared = found
     expected = 1.0 if mismatched == compared else beta.ppf(0.95, mismatched + 1, compared - mismatched)
     assert upper_bound(mismatched, compared) == pytest.approx(float(expected), rel=1e-6)

@@ -177,7 +177,7 @@ WIDE_AND_SENSIBLE = (
     rules(tolerance={"$..*": 1e6}),
     rules(unordered={"$..*": None}),
     rules(unordered={"$..*": "$.a"}),
-    *(CompareRules(Compare.model_construct(equal_if={"$..*": word})) for word in (*NORMAL_FORMS, "null-is-missing")),
+    *(rules(equal_if={"$..*": word}) for word in (*NORMAL_FORMS, "null-is-missing")),
 )
 
 
