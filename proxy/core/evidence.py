@@ -31,6 +31,9 @@ class Outcome(StrEnum):
 
 _SUCCESS = range(200, 300)
 
+# What is counted beside the outcomes: the comparator's test of itself
+TEST_FOUND, TEST_SWALLOWED, SWALLOWED_BY = "test:found", "test:swallowed", "swallowed:"
+
 COMPARED = (Outcome.MATCHED, Outcome.EXPLAINED, Outcome.NOISE, Outcome.INCONCLUSIVE, Outcome.MISMATCHED, Outcome.APART)
 CONCLUSIVE = (Outcome.MATCHED, Outcome.EXPLAINED, Outcome.MISMATCHED)
 
@@ -83,6 +86,13 @@ class Evidence:
     def conclusive(self) -> int:
         """How many of them say something."""
         return sum(self.counts.get(each, 0) for each in CONCLUSIVE)
+
+    @property
+    def swallowed_by(self) -> tuple[str, ...]:
+        """The rules that swallowed a difference which had been planted; what is equal under them may not be."""
+        if not self.reasons.get(TEST_SWALLOWED, 0):
+            return ()
+        return tuple(sorted(name.removeprefix(SWALLOWED_BY) for name in self.reasons if name.startswith(SWALLOWED_BY)))
 
     @property
     def bound(self) -> float:

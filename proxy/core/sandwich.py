@@ -30,6 +30,7 @@ class Doubt(StrEnum):
     SECONDARY_FAILED = "secondary_failed"
     FAILING = "failing"  # the secondary answers 5xx: a fault of it, or of this one read
     NO_BUDGET = "no_budget"  # too many differences at once
+    UNREADABLE = "unreadable"  # in a content coding that is broken, or too long without it
     BARRED = "barred"  # a side may not be asked any more
 
 
@@ -54,6 +55,8 @@ class Looks:
 
 def judge(looks: Looks, settled: bool) -> Verdict:
     """Return what the differences of a pair are worth."""
+    if not all(each.is_readable for each in (*looks.own, looks.again)):
+        return Verdict(Outcome.INCONCLUSIVE, Doubt.UNREADABLE)
     noise = tuple(each for comparison in looks.own for each in comparison.differences)
     if any(each.kind is Kind.STATUS for each in noise):
         return Verdict(Outcome.INCONCLUSIVE, Doubt.CHANGED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from proxy.core.compare import Answer, Comparison, compare
+from proxy.core.compare import EQUAL, Answer, Comparison, compare
 from proxy.core.errors import UpstreamError
 from proxy.core.evidence import Outcome, outcome_of_equal
 from proxy.core.messages import AnswerHead, SawAnswer, value_of
@@ -158,7 +158,10 @@ class Asked(Asking):
         mine = blocks[0] if len(blocks) == 1 else b"".join(blocks)
         theirs = other[0] if len(other) == 1 else b"".join(other)
         if self.purpose is SHADOW and mine == theirs and self._heads_agree(head):
-            self._equal(False)
+            route = self.looker.route
+            if route.is_due_for_test():
+                route.test(answer_of(copy.head, mine, ()))
+            count_equal(self.looker, copy, EQUAL)
         else:
             self._pair(head, mine, theirs)
 
@@ -168,11 +171,6 @@ class Asked(Asking):
         if head.status != mine.status or head.status in _REDIRECT or self.looker.route.rules.headers != _TYPE_ALONE:
             return False
         return value_of(head.fields, _TYPE) == value_of(mine.fields, _TYPE)
-
-    def _equal(self, by_rule: bool) -> None:
-        looker, copy = self.looker, self.copy
-        outcome, reason = outcome_of_equal(copy.request.method, copy.head.status, by_rule)
-        looker.route.tally.add(outcome, reason, b"" if reason else looker.entity_of(copy))
 
     def _pair(self, head: AnswerHead, mine: bytes, theirs: bytes) -> None:
         """Compare two answers, or have it done."""
@@ -185,10 +183,30 @@ class Asked(Asking):
         pairing = Pairing(copy, looker, first, second, comparison)
         if self.purpose is not SHADOW:
             asker.noisy(pairing)
-        elif comparison is None or not comparison.is_equal:
+        elif comparison is None or comparison.differences:
             asker.suspect(pairing)
         else:
-            self._equal(bool(comparison.explained))
+            conclude_equal(pairing, comparison)
+
+
+def conclude_equal(pairing: Pairing, comparison: Comparison) -> None:
+    """Count two answers that differ in nothing, or of which nobody can say whether they do."""
+    looker = pairing.looker
+    if not comparison.is_readable:
+        looker.route.tally.add(Outcome.SKIPPED, str(comparison.oddity))
+        return
+    if looker.route.is_due_for_test() and len(pairing.first.body) <= INLINE_BYTES:
+        looker.route.test(pairing.first)
+    count_equal(looker, pairing.copy, comparison)
+
+
+def count_equal(looker: Looker, copy: Copy, comparison: Comparison) -> None:
+    """Count two equal answers, and the rules by which they are."""
+    tally = looker.route.tally
+    outcome, reason = outcome_of_equal(copy.request.method, copy.head.status, bool(comparison.explained))
+    tally.add(outcome, reason, b"" if reason else looker.entity_of(copy))
+    for rule in comparison.explained:
+        tally.note(f"{Outcome.EXPLAINED}:{rule}")
 
 
 def answer_of(head: AnswerHead, body: bytes, origins: tuple[bytes, ...]) -> Answer:

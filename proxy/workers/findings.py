@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from proxy.core.compare import Comparison, Difference
+from proxy.core.compare import Difference
+from proxy.core.noise import forms_of
 from proxy.core.sandwich import Verdict
 from proxy.workers.asked import Pairing
 from proxy.workers.sandwich import Settled
 
 COMPARED = "compared"  # how often a side was compared with itself, among the names of its differences
+AS = " as "
 
 
 class Findings:
@@ -34,7 +36,7 @@ class Findings:
         comparison, looker = pairing.comparison, pairing.looker
         key = looker.key_of(pairing.copy)
         if comparison is not None and self._settled.is_settled(looker.plan.component or "", key, pairing.since_s):
-            self._differed(pairing, _plain(comparison))
+            self._differed(pairing, comparison.differences)
 
     def is_known(self, pairing: Pairing) -> bool:
         """Say whether a difference needs no second look, as it was counted already."""
@@ -43,9 +45,17 @@ class Findings:
     def _differed(self, pairing: Pairing, differences: Iterable[Difference]) -> None:
         tally = pairing.looker.route.self_tally
         tally.note(COMPARED)
-        for name in {f"{each.kind} {each.path}" for each in differences}:
+        for name, forms in _places(differences).items():
             tally.note(name)
+            for form in forms:
+                tally.note(f"{name}{AS}{form}")
 
 
-def _plain(comparison: Comparison) -> tuple[Difference, ...]:
-    return comparison.differences
+def _places(differences: Iterable[Difference]) -> dict[str, set[str]]:
+    """Return the places in which something differs, each once, and the ways in which all of it means the same there."""
+    found: dict[str, set[str]] = {}
+    for each in differences:
+        name = f"{each.kind} {each.path}"
+        forms = set(forms_of(each.first, each.second))
+        found[name] = found[name] & forms if name in found else forms
+    return found

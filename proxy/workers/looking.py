@@ -11,16 +11,20 @@ from typing import Protocol
 
 from xxhash import xxh3_64_hexdigest
 
+from proxy.core.compare import Answer
 from proxy.core.comparerules import CompareRules
 from proxy.core.decision import Plan, Watch
-from proxy.core.evidence import Basis, Outcome
+from proxy.core.evidence import SWALLOWED_BY, TEST_FOUND, TEST_SWALLOWED, Basis, Outcome
 from proxy.core.messages import AnswerHead, RequestHead, Saw, SawAnswer
+from proxy.core.planted import detect, plant_in
 from proxy.core.rules import Side
 from proxy.core.sampling import Sampler
 from proxy.core.sandwich import DECLINED
 from proxy.gateway.copies import Copy
 from proxy.workers.tallies import Tally
 
+TEST_EVERY = 100
+_GOLDEN = 0.6180339887498949  # steps of this length through a circle come near every point of it
 SHADOW, NOISE = 1, 2  # what a read is wanted for: to ask the other side, to ask the same side twice
 _READS = frozenset((b"GET", b"HEAD"))
 
@@ -35,6 +39,7 @@ class Route:
         self.noise = Sampler(0)
         self.watch: Watch | None = None
         self.rules = CompareRules()
+        self._pairs = 0
         self._version = 0
         self._digest = ""
 
@@ -59,6 +64,22 @@ class Route:
             self._compile(watch, now_s)
         self.tally.rest_on(Basis(self._digest, watch.phase.value, legacy, modern, self._version))
         self.self_tally.rest_on(Basis(self._digest, version=self._version))
+
+    def is_due_for_test(self) -> bool:
+        """Say whether the comparator is to be tested with this pair: one in TEST_EVERY, the first one of a route."""
+        self._pairs += 1
+        return self._pairs % TEST_EVERY == 1
+
+    def test(self, answer: Answer) -> None:
+        """Plant a difference in an answer and count whether the comparator finds it, and which rules swallow it."""
+        planted = plant_in(answer, self.rules, self._pairs * _GOLDEN % 1)
+        if planted is None:
+            return
+        detection = detect(planted, self.rules)
+        self.tally.note(TEST_FOUND if detection.is_found else TEST_SWALLOWED)
+        if not detection.is_found:
+            for rule in detection.swallowed_by or (planted.path,):
+                self.tally.note(f"{SWALLOWED_BY}{rule}")
 
     def _compile(self, watch: Watch, now_s: float) -> None:
         self.rules = CompareRules(watch.compare, now_s)

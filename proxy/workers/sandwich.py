@@ -18,14 +18,14 @@ from typing import Protocol
 from proxy.core.compare import Answer, Comparison, compare
 from proxy.core.comparerules import CompareRules
 from proxy.core.errors import UpstreamError
-from proxy.core.evidence import Outcome, outcome_of_equal
+from proxy.core.evidence import Outcome
 from proxy.core.limits import SECOND_LOOKS
 from proxy.core.messages import AnswerHead
 from proxy.core.rules import Side
 from proxy.core.sampling import Cap
 from proxy.core.sandwich import DECLINED, RECHECKS_S, Doubt, Looks, Verdict, doubt_of, judge
 from proxy.wire.asking import TooLong, whole_answer
-from proxy.workers.asked import INLINE_BYTES, Pairing, answer_of
+from proxy.workers.asked import INLINE_BYTES, Pairing, answer_of, conclude_equal
 from proxy.workers.loads import Load
 from proxy.workers.shadow import Shadows
 
@@ -128,9 +128,10 @@ class Sandwiches:
                 await self._read_anew(pairing)
             if pairing.comparison is None:
                 pairing.comparison = await self._compare(pairing, pairing.first, pairing.second)
-            if pairing.comparison.is_equal:
-                self._equal(pairing, pairing.comparison)
+            if not pairing.comparison.differences:
+                conclude_equal(pairing, pairing.comparison)
                 return
+            self._note_oddity(pairing, pairing.comparison)
             if self._found.is_known(pairing):
                 return
             verdict = await self._verdict(pairing)
@@ -172,10 +173,10 @@ class Sandwiches:
         if verdict.outcome is Outcome.MISMATCHED:
             self._found.mismatch(pairing, verdict)
 
-    def _equal(self, pairing: Pairing, comparison: Comparison) -> None:
-        copy, looker = pairing.copy, pairing.looker
-        outcome, reason = outcome_of_equal(copy.request.method, pairing.first.status, bool(comparison.explained))
-        looker.route.tally.add(outcome, reason, b"" if reason else looker.entity_of(copy))
+    def _note_oddity(self, pairing: Pairing, comparison: Comparison) -> None:
+        """Count what is strange about answers that differ, once for each read."""
+        if comparison.oddity is not None and not pairing.tries:
+            pairing.looker.route.tally.note(f"odd:{comparison.oddity}")
 
     def _inconclusive(self, pairing: Pairing, doubt: Doubt) -> None:
         pairing.looker.route.tally.add(Outcome.INCONCLUSIVE, doubt.value)

@@ -78,7 +78,12 @@ class Stage:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What was counted of all routes, by outcome and by `outcome:reason`."""
+        """What was counted, by outcome and by `outcome:reason`, without the comparator's tests of itself."""
+        return {name: count for name, count in self.all_counts.items() if not name.startswith(("test:", "swallowed:"))}
+
+    @property
+    def all_counts(self) -> dict[str, int]:
+        """What was counted, all of it."""
         found: dict[str, int] = {}
         for tally in self.shadows.tallies:
             for name, count in tally.total.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 
 import pytest
 
@@ -11,7 +12,7 @@ from proxy.core.rules import Side
 from proxy.workers.loads import Bounds
 from tests.peers import Exchange, RawClient, answering, asked
 from tests.waiting import until
-from tests.workers.shadowing import USERS, Stage, answer, request, says, shadowing
+from tests.workers.shadowing import JSON, USERS, Stage, answer, request, says, shadowing
 
 A, B = {"id": 42, "unread": 3}, {"id": 42, "unread": 4}
 PUT = b"PUT /api/users/42 HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 2\r\n\r\nhi"
@@ -276,7 +277,74 @@ async def test_equal_by_a_rule_is_explained():
         await stage.get()
         await stage.counted(explained=1)
 
-        assert stage.counts == {Outcome.EXPLAINED.value: 1}
+        assert stage.counts == {Outcome.EXPLAINED.value: 1, "explained:ignore $.unread": 1}
+
+
+PACKED = gzip.compress(b'{"id":42}')
+CODED = JSON + b"Content-Encoding: gzip\r\n"
+UNKNOWN = JSON + b"Content-Encoding: zz\r\n"
+DEEP, DEEPER = (b"[" * depth + b"]" * depth for depth in (10_000, 10_001))
+
+
+@pytest.mark.parametrize(
+    ("legacy", "modern", "expected"),
+    [
+        (answer({"id": 42}), answer(PACKED, extra=CODED), {"matched": 1}),
+        (answer({"id": 42}), answer(PACKED[:-9], extra=CODED), {"skipped": 1, "skipped:undecodable": 1}),
+        (
+            answer({"id": 42}),
+            answer(b"?", extra=JSON + b"Content-Encoding: zz\r\n"),
+            {"skipped": 1, "skipped:undecodable": 1},
+        ),
+        (answer({"id": 42}), answer(b"<p>"), {"mismatched": 1, "odd:not_json": 1}),
+        (answer({"id": 42}), answer(b'{"id":42,"id":42}'), {"mismatched": 1, "odd:repeated_names": 1}),
+        (
+            answer(b"[" * 10_000 + b"]" * 10_000),
+            answer(b"[" * 10_001 + b"]" * 10_001),
+            {"mismatched": 1, "odd:nested": 1},
+        ),
+    ],
+)
+async def test_strange_answers_end_in_outcomes_of_their_own(legacy, modern, expected):
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(legacy), says(modern)
+        await stage.get()
+        await until(lambda: stage.counts == expected)
+
+
+async def test_a_decoding_bomb_is_no_difference_and_costs_little():
+    bomb = gzip.compress(b"[" + b"0," * 30_000_000 + b"0]")
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(answer(bomb, extra=CODED))
+        await stage.get()
+        await until(lambda: stage.counts == {"skipped": 1, "skipped:too_long": 1})
+
+
+# The comparator's test of itself
+
+
+async def test_the_comparator_is_tested_with_the_first_pair_of_a_route_and_now_and_then():
+    async with shadowing() as stage:
+        stage.rig.legacy.script = stage.rig.modern.script = says(A)
+        for _ in range(3):
+            await stage.get()
+        await stage.counted(matched=3)
+
+        assert stage.all_counts == {"matched": 3, "test:found": 1}
+
+
+@pytest.mark.parametrize(
+    ("compare", "rule"),
+    [({"ignore": ["$..*"]}, "ignore $..*"), ({"tolerance": {"$.id": 1e12, "$.unread": 1e12}}, "tolerance $.")],
+)
+async def test_a_rule_that_swallows_a_planted_difference_is_named(compare, rule):
+    async with shadowing({**USERS, "compare": compare}) as stage:
+        stage.rig.legacy.script = stage.rig.modern.script = says(A)
+        await stage.get()
+        await stage.counted(matched=1)
+
+        assert stage.all_counts["test:swallowed"] == 1
+        assert any(name.startswith(f"swallowed:{rule}") for name in stage.all_counts)
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"a":NaN}', b"\xff\xfe", b"[" * 10_000, b'{"a":1,"a":2}', b""])
