@@ -50,6 +50,7 @@ from proxy.sockets import held
 from proxy.store.embedded import EmbeddedServer
 from proxy.store.emergencies import Emergencies
 from proxy.store.events import Events
+from proxy.store.evidence import EvidenceStore
 from proxy.store.fleet import Fleet
 from proxy.store.follower import Follower
 from proxy.store.link import Link
@@ -277,7 +278,7 @@ async def _built(
     replica.certificates = certificates
     replica.wheel = wheel
     replica.changes = Changes(rules, emergencies, fleet, settings.live_changes)
-    replica.reader = Reader(rules, emergencies, fleet, events)
+    replica.reader = Reader(rules, emergencies, fleet, events, EvidenceStore(link))
     return replica
 
 

@@ -18,6 +18,7 @@ from proxy.settings import Settings
 from proxy.store.embedded import address_of, is_taken
 from proxy.store.emergencies import Emergencies
 from proxy.store.events import Events
+from proxy.store.evidence import EvidenceStore
 from proxy.store.fleet import Fleet
 from proxy.store.link import CANNOT_SAVE, Link, Refused
 from proxy.store.rules import RuleStore
@@ -58,7 +59,7 @@ async def at_desk(settings: Settings) -> AsyncIterator[Desk]:
         rules, emergencies, fleet = RuleStore(link), Emergencies(link), Fleet(link)
         events = Events(link, structlog.get_logger("banyan"))
         changes = Changes(rules, emergencies, fleet, settings.live_changes)
-        yield Desk(settings, link, changes, Reader(rules, emergencies, fleet, events))
+        yield Desk(settings, link, changes, Reader(rules, emergencies, fleet, events, EvidenceStore(link)))
     except Refused as exc:
         if exc.code != CANNOT_SAVE:
             raise

@@ -24,7 +24,8 @@ from proxy.cli.tables import put_findings
 from proxy.core.errors import StoreError
 from proxy.core.instances import is_healthy
 from proxy.core.rules import Side
-from proxy.core.status import SKEW_LIMIT, seconds_of, status_document
+from proxy.core.status import SKEW_LIMIT, status_document
+from proxy.core.times import seconds_of
 from proxy.rulefiles import read_folder
 from proxy.settings import Settings
 from proxy.store.checkup import AWAY, Grade, examine

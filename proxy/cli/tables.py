@@ -115,6 +115,15 @@ def put_diff(document: Sequence[Mapping[str, Any]]) -> None:
         console().print(_table(("component", "field", "live", "file"), rows))
 
 
+def put_noise(document: Sequence[Mapping[str, Any]]) -> None:
+    """Draw the places in which a side differs from itself."""
+    rows = (
+        (each["route"], each["path"], str(each["kind"]), f"{each['count']:,} of {each['compared']:,} reads")
+        for each in document
+    )
+    console().print(_table(("route", "path", "kind", "differed"), rows))
+
+
 def put_history(document: Sequence[Mapping[str, Any]]) -> None:
     """Draw what was published, the newest first."""
     rows = (
@@ -176,7 +185,17 @@ def _remarks(each: Mapping[str, Any]) -> Iterable[str]:
         yield f"breaker open: {breaker['side']} in {breaker['replica']}"
     for drift in each["drifts"]:
         yield _drift(drift)
+    if each["compared"]:
+        yield from _compared(each["compared"])
     yield f"going back: {each['going_back']}"
+
+
+def _compared(found: Mapping[str, Any]) -> Iterable[str]:
+    yield f"compared: {found['said']}"
+    beside = ("noise", "inconclusive", "declined", "failed", "dropped", "skipped")
+    told = ", ".join(f"{found[name]:,} {name}" for name in beside if found[name])
+    if told:
+        yield f"not counted in that: {told}"
 
 
 def _drift(drift: Mapping[str, Any]) -> str:

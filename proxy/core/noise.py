@@ -19,10 +19,14 @@ import orjson
 
 from proxy.core.comparerules import How
 from proxy.core.documents import ABSENT, NULL_IS_MISSING, Kind
+from proxy.core.evidence import Evidence
 from proxy.core.jsonpaths import fault_of
 from proxy.core.likeness import NORMAL_FORMS, is_within
 from proxy.core.model import Compare, Component, overlay
+from proxy.core.times import seconds_of
 
+COMPARED = "compared"  # how often a side was compared with itself, among the names of its differences
+AS = " as "  # between such a name and a way to mean the same
 NEAR = "near"  # numbers that differ by no more than what adding them up in another order does
 NEAR_SHARE = Decimal("0.000001")
 LEAST_SEEN = 3  # disagreements: once or twice may have been a write between the two reads
@@ -76,6 +80,27 @@ class Proposal:
         """What the rule says beside its path."""
         said = {How.TOLERANCE: {"relative": self.argument}, How.EQUAL_IF: {"as": self.argument}}
         return {**(said.get(self.how, {}) if self.how else {}), "why": self.why}
+
+
+def name_of(kind: Kind, path: str) -> str:
+    """Return under which name a difference of a side from itself is counted."""
+    return f"{kind} {path}"
+
+
+def disagreements(routes: Mapping[str, Evidence], at_s: float) -> list[Disagreement]:
+    """Return what was counted of each route, by `name_of`, as it is known at `at_s`."""
+    found = []
+    for route, evidence in routes.items():
+        reasons = evidence.reasons
+        for name, count in reasons.items():
+            kind, _, path = name.partition(" ")
+            if kind in tuple(Kind) and AS not in path:
+                forms = {each.removeprefix(name + AS): seen for each, seen in reasons.items() if name + AS in each}
+                first_s = seconds_of(evidence.since)
+                since_s = at_s if first_s is None else first_s
+                compared = reasons.get(COMPARED, 0)
+                found.append(Disagreement(route, path, Kind(kind), count, compared, since_s, at_s, forms))
+    return found
 
 
 def forms_of(first: Any, second: Any) -> tuple[str, ...]:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from typing import Any
 
 from proxy.core.adopt import strangers
 from proxy.core.answerer import Standing, plain, reads_of, writes_of
 from proxy.core.brief import MOST_TOLD, NAME_CHARACTERS, and_more, bounded, brief, told
 from proxy.core.changes import LiveChanges
+from proxy.core.compared import compared_document, swallowing
 from proxy.core.emergency import ALL, Emergency, Interpretation, interpret
 from proxy.core.errors import ConfigError
+from proxy.core.evidence import Evidence
 from proxy.core.merge import ABSENT, differences
 from proxy.core.phases import Outlook, outlook
 from proxy.core.problems import Alarm, first_alarms
 from proxy.core.rules import Component, Origin, RuleSet, Side, parse_component, warnings_of
+from proxy.core.times import ago, seconds_of
 
 MOST_LISTED = 200  # of what is wrong in all replicas together
 SKEW_LIMIT = 0.2  # of a component's reads with one and the same sticky value: from here on a weight means little
@@ -45,7 +47,7 @@ class Facts:
     `rules` is None when there are none, or when `fault` says why they cannot be read; `replicas` are heartbeats as
     mappings, `oddities` what stands in their places and is none; `at_s` is the present, in seconds since 1970.
     `store_lost`: it is one replica that speaks, after a cold start from files alone. `live_changes` is the setting of
-    whoever asks.
+    whoever asks. `evidence` by component and route.
     """
 
     rules: RuleSet | None
@@ -56,6 +58,7 @@ class Facts:
     store_lost: bool = False
     live_changes: LiveChanges = "all"
     oddities: Sequence[str] = ()
+    evidence: Mapping[str, Mapping[str, Evidence]] = field(default_factory=dict)
 
 
 def heartbeat_facts(
@@ -134,22 +137,6 @@ def status_document(facts: Facts) -> dict[str, Any]:
     }
 
 
-def ago(seconds: float) -> str:
-    """Return a length of time as a person says it: `12 s`, `9 min`, `3 h`, `5 d`."""
-    for unit_s, most, unit in ((1, 90, "s"), (60, 90, "min"), (3600, 36, "h")):
-        if seconds < unit_s * most:
-            return f"{max(0, round(seconds / unit_s))} {unit}"
-    return f"{round(seconds / 86400)} d"
-
-
-def seconds_of(at: str) -> float | None:
-    """Return an RFC 3339 time in seconds since 1970, None if it is none."""
-    try:
-        return datetime.fromisoformat(at).timestamp()
-    except ValueError:
-        return None
-
-
 def _component(facts: Facts, rules: RuleSet, name: str, meant: Interpretation) -> dict[str, Any]:
     component = rules.components[name]
     ahead = outlook(rules, name)
@@ -176,6 +163,7 @@ def _component(facts: Facts, rules: RuleSet, name: str, meant: Interpretation) -
         "skew": _skew(name, facts.replicas),
         "refused": [each for each in _refused(facts.replicas) if each["component"] == name],
         "drifts": _drifts(name, facts.replicas),
+        "compared": compared_document(facts.evidence.get(name, {})),
     }
 
 
@@ -434,6 +422,7 @@ def _because(facts: Facts, alarms: Sequence[Mapping[str, Any]], refused: Sequenc
         said_more = map(str, replica.get("refusals", ()))
         found += (each for each in said_more if not any(each.endswith(why) for why in known))
     found += facts.oddities
+    found += (f"{name}: {why}" for name, routes in facts.evidence.items() if (why := swallowing(routes)))
     if facts.rules is not None:
         found += [
             f"{name}: one sticky value makes {share:.0%} of its reads in a replica; its weight means little"

@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from proxy.core.compare import Difference
-from proxy.core.noise import forms_of
+from proxy.core.noise import AS, COMPARED, forms_of, name_of
 from proxy.core.sandwich import Verdict
 from proxy.workers.asked import Pairing
 from proxy.workers.sandwich import Settled
-
-COMPARED = "compared"  # how often a side was compared with itself, among the names of its differences
-AS = " as "
 
 
 class Findings:
@@ -55,7 +52,7 @@ def _places(differences: Iterable[Difference]) -> dict[str, set[str]]:
     """Return the places in which something differs, each once, and the ways in which all of it means the same there."""
     found: dict[str, set[str]] = {}
     for each in differences:
-        name = f"{each.kind} {each.path}"
+        name = name_of(each.kind, each.path)
         forms = set(forms_of(each.first, each.second))
         found[name] = found[name] & forms if name in found else forms
     return found

@@ -11,9 +11,13 @@ from dataclasses import asdict
 from time import time
 
 from proxy.core.adopt import Refused
+from proxy.core.evidence import Evidence
+from proxy.core.phases import compares
+from proxy.core.rules import RuleSet
 from proxy.core.status import Facts
 from proxy.store.emergencies import Emergencies
 from proxy.store.events import Event, Events
+from proxy.store.evidence import EvidenceStore
 from proxy.store.fleet import Fleet
 from proxy.store.history import Publication
 from proxy.store.rules import RuleStore
@@ -28,12 +32,14 @@ class Reader:
         emergencies: Emergencies,
         fleet: Fleet,
         events: Events,
+        evidence: EvidenceStore,
         clock: Callable[[], float] = time,
     ) -> None:
         self.rules = rules
         self._emergencies = emergencies
         self._fleet = fleet
         self._events = events
+        self._evidence = evidence
         self.clock = clock
 
     async def facts(self) -> Facts:
@@ -49,7 +55,14 @@ class Reader:
             at_s=self.clock(),
             fault=fault,
             oddities=called.faults,
+            evidence=await self._compared(found.rule_set),
         )
+
+    async def _compared(self, rule_set: RuleSet | None) -> dict[str, dict[str, Evidence]]:
+        """Return what is known of the components that are compared."""
+        components = rule_set.components if rule_set is not None else {}
+        compared = [name for name, each in components.items() if compares(each.kind, each.effective_phase)]
+        return {name: found for name in compared if (found := await self._evidence.read(name))}
 
     async def history(self, count: int) -> list[Publication]:
         """Return the last publications, the newest first; raises StoreError."""

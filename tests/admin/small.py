@@ -21,6 +21,7 @@ from proxy.gateway.records import Records
 from proxy.settings import Settings
 from proxy.store.emergencies import Emergencies
 from proxy.store.events import Events
+from proxy.store.evidence import EvidenceStore
 from proxy.store.fleet import Fleet, Heartbeat
 from proxy.store.follower import Follower
 from proxy.store.holding import State
@@ -63,7 +64,7 @@ class SmallHouse:
         events = Events(link, log)
         self.follower = Follower(link, events, log, on_change=self.follow)
         self.changes = Changes(self.rules, self.emergencies, self.fleet, settings.live_changes)
-        self.reader = Reader(self.rules, self.emergencies, self.fleet, events)
+        self.reader = Reader(self.rules, self.emergencies, self.fleet, events, EvidenceStore(link))
         self.records = Records(False)
         self.trips: Counters[tuple[str, str, str]] = Counters(("other", "other", "other"))
         self.breakers: dict[tuple[str, Side], Breaker] = {}

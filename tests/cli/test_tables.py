@@ -82,3 +82,13 @@ def test_processes_of_one_parent_are_shown_as_such_and_only_then(capsys):
 
     assert "parent" in together and together.count("h-1-ab") == 2
     assert "parent" not in capsys.readouterr().out
+
+
+def test_what_was_compared_is_said_with_what_does_not_count(capsys):
+    compared = {"said": "fewer than 0.10 % differ", "noise": 1_200, "inconclusive": 0, "declined": 0, "failed": 3,
+                "dropped": 0, "skipped": 0}  # fmt: skip
+
+    assert list(tables._compared(compared)) == [
+        "compared: fewer than 0.10 % differ",
+        "not counted in that: 1,200 noise, 3 failed",
+    ]

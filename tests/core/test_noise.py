@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy import yamlfile
+from proxy.core import noise
 from proxy.core.comparerules import CompareRules, How
 from proxy.core.documents import ABSENT, Kind, compare_documents
+from proxy.core.evidence import Evidence
 from proxy.core.merge import with_defaults
 from proxy.core.model import Component, overlay
-from proxy.core.noise import NEAR, Disagreement, Proposal, forms_of, proposals, suggestion_yaml
+from proxy.core.noise import NEAR, Disagreement, Proposal, forms_of, name_of, proposals, suggestion_yaml
 from proxy.core.rules import parse_component
 
 FIRST_S, LAST_S = 1_795_132_800, 1_795_564_800  # 2026-11-20 and -25, 00:00Z
@@ -213,3 +215,14 @@ def _summed(rows: list[Disagreement]) -> list[Disagreement]:
         count = sum(each.count for each in same)
         found.append(Disagreement(*key, count, count, FIRST_S, LAST_S, forms))
     return found
+
+
+def test_what_was_counted_is_read_back_by_place_and_form():
+    reasons = {"compared": 44, "value $.at": 41, "value $.at as same-instant": 40, "order $.items": 3, "other": 2}
+    found = noise.disagreements({"/u": Evidence({}, reasons, since="1970-01-01T00:01:00Z")}, 90.0)
+
+    assert found == [
+        Disagreement("/u", "$.at", Kind.VALUE, 41, 44, 60.0, 90.0, {"same-instant": 40}),
+        Disagreement("/u", "$.items", Kind.ORDER, 3, 44, 60.0, 90.0, {}),
+    ]
+    assert name_of(Kind.VALUE, "$.at") == "value $.at"

@@ -7,17 +7,16 @@ import pytest
 
 from proxy.core.brief import told
 from proxy.core.emergency import read_emergency
+from proxy.core.evidence import Evidence, Outcome
 from proxy.core.problems import Alarm
 from proxy.core.rules import FileRecord, Origin, RuleSet, Side, parse_component
 from proxy.core.status import (
     Facts,
     RefusedFile,
-    ago,
     down_everywhere,
     drift_facts,
     heartbeat_facts,
     open_breakers,
-    seconds_of,
     status_document,
 )
 
@@ -277,19 +276,6 @@ def test_a_side_is_down_everywhere_only_if_every_replica_says_so():
     assert down_everywhere([]) == frozenset()
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(-3, "0 s"), (0, "0 s"), (89, "89 s"), (720, "12 min"), (7200, "2 h"), (129_000, "36 h"), (500_000, "6 d")],
-)
-def test_lengths_of_time_are_said_as_people_do(seconds, said):
-    assert ago(seconds) == said
-
-
-def test_times_are_read_or_left():
-    assert seconds_of("2026-01-01T00:00:00Z") == NOW
-    assert seconds_of("yesterday") is None
-
-
 def test_an_emergency_file_of_one_replica_is_shown_at_its_component():
     facts = heartbeat_facts(connected=True, sides={"users": Side.LEGACY})
     rules = rule_set(component(weight=50), component("analytics"))
@@ -363,3 +349,26 @@ def test_many_replicas_that_say_different_things_do_not_make_the_document_long()
 
     assert len(shown["alarms"]) == len(shown["because"]) == 201
     assert shown["alarms"][-1] == {"kind": "", "why": "… and 700 more", "component": "", "replicas": []}
+
+
+# Comparison
+
+
+def test_what_was_compared_is_shown_at_its_component():
+    matched = Evidence({Outcome.MATCHED: 5_000}, entities=2_995, since="2026-01-01T00:00:00Z", why="rules")
+    shown = document(rule_set(component(), component("orders")), evidence={"users": {"/u": matched}})
+
+    compared = shown["components"]["users"]["compared"]
+    assert (compared["matched"], compared["since"], compared["because"]) == (5_000, "2026-01-01T00:00:00Z", "rules")
+    assert compared["said"].startswith("fewer than 0.10 % differ")
+    assert shown["components"]["orders"]["compared"] is None
+
+
+def test_a_comparator_that_misses_what_was_planted_makes_its_component_red():
+    swallowed = Evidence({}, {"test:swallowed": 1, "swallowed:ignore $..*": 1})
+    shown = document(rule_set(component()), replicas=[replica()], evidence={"users": {"/u": swallowed}})
+
+    assert shown["degraded"]
+    assert (
+        "users: differences planted to test the comparator are not found: `ignore $..*` is too wide" in shown["because"]
+    )

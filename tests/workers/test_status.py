@@ -4,10 +4,12 @@ import pytest
 import structlog
 
 from proxy.core.errors import StoreError
+from proxy.core.evidence import Basis
 from proxy.core.rules import Side
 from proxy.core.status import status_document
 from proxy.store.emergencies import Emergencies
 from proxy.store.events import Events
+from proxy.store.evidence import Batch, EvidenceStore
 from proxy.store.fleet import Fleet, Heartbeat
 from proxy.store.link import Link
 from proxy.store.rules import RuleStore
@@ -34,7 +36,7 @@ async def link(server):
 
 def reader_of(link: Link) -> Reader:
     events = Events(link, structlog.get_logger("banyan"), clock=lambda: 100.0)
-    return Reader(RuleStore(link), Emergencies(link), Fleet(link), events, clock=lambda: 100.0)
+    return Reader(RuleStore(link), Emergencies(link), Fleet(link), events, EvidenceStore(link), clock=lambda: 100.0)
 
 
 async def test_status_needs_nothing_but_the_store(link):
@@ -90,3 +92,16 @@ async def test_what_stands_in_the_place_of_a_replica_is_one_sentence_and_never_i
         "replica:r2 is understood in part: facts.alarms.0 should be a mapping, is `a`",
         "replica:r3 is no heartbeat: has 5,000,000 bytes, more than any heartbeat",
     ]
+
+
+async def test_what_was_compared_is_read_of_the_components_that_are(link):
+    changes = Changes(RuleStore(link), Emergencies(link), Fleet(link))
+    await changes.push({"users": file(weight=5)}, By("files", "seed"))
+    for name in ("users", "nobody"):
+        batch = Batch(name, "/u", "one", 1, "2026-01-01T00:00:00Z", "e", Basis("a", "canary"), {"matched": 3})
+        await EvidenceStore(link).add(batch)
+
+    facts = await reader_of(link).facts()
+
+    assert {name: list(routes) for name, routes in facts.evidence.items()} == {"users": ["/u"]}
+    assert status_document(facts)["components"]["users"]["compared"]["matched"] == 3
