@@ -54,7 +54,7 @@ class Copy:
 
     def add(self, blocks: list[bytes]) -> bool:
         """Keep more of the answer; return False when it has become too long to be kept."""
-        self.held_bytes += sum(map(len, blocks))
+        self.held_bytes += len(blocks[0]) if len(blocks) == 1 else sum(map(len, blocks))
         if self.held_bytes > self.watcher.most_bytes:
             self.watcher.too_long()
             return False

@@ -20,7 +20,7 @@ from proxy.core.phases import RequestKind
 from proxy.core.plan import Planned
 from proxy.gateway.answers import problem
 from proxy.gateway.bounds import Bound
-from proxy.gateway.copies import Copy
+from proxy.gateway.copies import Copy, Watcher
 from proxy.gateway.legs import Leg
 from proxy.gateway.outgoing import own_location, request_message, without_validators
 from proxy.gateway.records import GONE, Entry
@@ -336,8 +336,9 @@ class Exchange:
         client = self._client
         if not self._gone:
             client.answer(status, fields, self._added(), head.length, blocks, complete, self.head_only)
-        if self._leg.watcher is not None and not self.fell_back and not self._gone:
-            self._watch(head, blocks, now)
+        watcher = self._leg.watcher
+        if watcher is not None and not self.fell_back and not self._gone:
+            self._watch(watcher, head, blocks, now)
         if complete:
             self._record(status, now)
             if self._copy is not None:
@@ -349,11 +350,9 @@ class Exchange:
         elif client.blocked and self._line is not None:
             self._line.pause()  # blocked before this answer began, by interim ones
 
-    def _watch(self, head: AnswerHead, blocks: list[bytes], now: float) -> None:
+    def _watch(self, watcher: Watcher, head: AnswerHead, blocks: list[bytes], now: float) -> None:
         """Begin a copy of the read, if it is wanted and there is all of it."""
-        watcher = self._leg.watcher
-        assert watcher is not None
-        purpose = watcher.wants(self._request, head, now) if self._replayable() else 0
+        purpose = watcher.wants(self._request, head, now) if self._body is not None or not self._request.length else 0
         if not purpose:
             return
         copy = Copy(watcher, purpose, self._request, self._forwarded, self._planned, head)

@@ -50,7 +50,7 @@ class Load:
         """Return why a read is not sent now; empty if it may be, and then it is counted."""
         if not self.back_off.lets(now_s):
             return "backed_off"
-        return "" if self.cap.takes(now_s) else "cap"
+        return "" if not self.cap.per_s or self.cap.takes(now_s) else "cap"
 
     @property
     def has_room(self) -> bool:

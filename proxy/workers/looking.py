@@ -25,6 +25,7 @@ from proxy.workers.tallies import Tally
 
 TEST_EVERY = 100
 _GOLDEN = 0.6180339887498949  # steps of this length through a circle come near every point of it
+_FINE = Outcome.SKIPPED, ""
 SHADOW, NOISE = 1, 2  # what a read is wanted for: to ask the other side, to ask the same side twice
 _READS = frozenset((b"GET", b"HEAD"))
 
@@ -97,13 +98,14 @@ class Taker(Protocol):
 class Looker:
     """Watches the reads of one plan (a `gateway.copies.Watcher`)."""
 
-    __slots__ = ("_any_method", "_taker", "drop", "most_bytes", "plan", "route")
+    __slots__ = ("_any_method", "_noise_bp", "_taker", "drop", "most_bytes", "plan", "route")
 
     def __init__(self, taker: Taker, plan: Plan, route: Route, most_bytes: int) -> None:
         watch = plan.watch
         assert watch is not None
         self._taker = taker
         self._any_method = watch.any_method
+        self._noise_bp = watch.noise_bp
         self.drop = watch.drop
         self.most_bytes = most_bytes
         self.plan = plan
@@ -114,7 +116,7 @@ class Looker:
         if request.method not in _READS and not self._any_method:
             return 0
         route, shadow = self.route, self.plan.shadow
-        purpose = NOISE if route.noise.takes(now_s) else 0
+        purpose = NOISE if self._noise_bp and route.noise.takes(now_s) else 0
         if shadow is not None and route.shadows.takes(now_s):
             purpose |= SHADOW
         if not purpose:
@@ -140,7 +142,9 @@ class Looker:
 
     def entity_of(self, copy: Copy) -> bytes:
         """Return what a read is about: the key of its entity, or all that it asks for."""
-        return self.key_of(copy) or copy.request.target + b"".join(copy.body)
+        key = self.plan.entity
+        found = self.key_of(copy) if key is not None else b""
+        return found or (copy.request.target + b"".join(copy.body) if copy.body else copy.request.target)
 
     def key_of(self, copy: Copy) -> bytes:
         """Return the key of the entity that a read is about; b"" if it is about several, or nobody knows."""
@@ -154,6 +158,8 @@ class Looker:
 def why_not(request: RequestHead, head: AnswerHead, most_bytes: int) -> tuple[Outcome, str]:
     """Return how a read is counted that cannot be compared, and why; no reason if it can."""
     status = head.status
+    if status == 200 and 0 <= head.length <= most_bytes and not (request.saw | head.saw):
+        return _FINE  # nearly always
     if request.saw & Saw.RANGE:
         return Outcome.SKIPPED, "range"
     if head.saw & SawAnswer.STREAM:
@@ -164,4 +170,4 @@ def why_not(request: RequestHead, head: AnswerHead, most_bytes: int) -> tuple[Ou
         return Outcome.SKIPPED, "primary_failed"
     if head.length > most_bytes and request.method != b"HEAD":
         return Outcome.SKIPPED, "too_long"
-    return Outcome.SKIPPED, ""
+    return _FINE

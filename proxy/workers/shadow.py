@@ -131,7 +131,7 @@ class Shadows:
         if looker.drop:
             request = RequestHead(request.method, request.target, without(request.fields, looker.drop), request.host)
             request.saw = copy.request.saw
-        length = sum(map(len, copy.body))
+        length = sum(map(len, copy.body)) if copy.body else 0
         return request_message(request, copy.forwarded + ROLE, self.loads[side].manner, True, length, copy.body)
 
     def answered(self, asked: Asked, head: AnswerHead) -> None:

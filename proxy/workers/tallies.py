@@ -15,6 +15,7 @@ from proxy.core.evidence import Basis, Outcome
 
 MOST_ENTITIES = 20_000  # of a route between two batches: beyond it they are fewer than they are, and the bound higher
 MOST_REASONS = 100
+_MATCHED = Outcome.MATCHED.value
 
 
 @dataclass(slots=True)
@@ -51,6 +52,15 @@ class Tally:
             self.news.entities.add(number)
             if outcome is Outcome.MISMATCHED:
                 self.news.differing.add(number)
+
+    def match(self, entity: bytes) -> None:
+        """Count a read whose answers were equal."""
+        total, news = self.total, self.news
+        total[_MATCHED] = total.get(_MATCHED, 0) + 1
+        counts = news.counts
+        counts[_MATCHED] = counts.get(_MATCHED, 0) + 1
+        if len(news.entities) < MOST_ENTITIES:
+            news.entities.add(xxh3_64_intdigest(entity))
 
     def note(self, what: str) -> None:
         """Count something beside the outcomes: a rule that explained a difference, a strange body."""
