@@ -252,7 +252,9 @@ COMPARE = st.fixed_dictionaries(
     {},
     optional={
         "ignore": st.lists(allowance(PATHS, {"path": PATHS}), max_size=3),
-        "unordered": st.dictionaries(PATHS, allowance(st.none() | PLACES, {}, {"by": PLACES}), max_size=3),
+        "unordered": st.dictionaries(
+            PATHS, allowance(st.none() | PLACES, {}, {"by": PLACES}).filter(lambda rule: rule != {}), max_size=3
+        ),
         "tolerance": st.dictionaries(
             PATHS,
             allowance(NUMBERS | SHARES, {"absolute": NUMBERS}, {"relative": SHARES})
