@@ -31,9 +31,9 @@ def _doubts(above: Location, said: _Said, ignored: tuple[Ignored, ...], now_s: f
     idle = {each.path for each in ignored if not _has_ended(each, now_s)}
     for where, path, rule in _rules(said):
         if _has_ended(rule, now_s):
-            yield (*above, *where), f"has ended ({rule.until}): take it out, or give it more time"
+            yield (*above, *where), f"`{where[0]} {path}` has ended ({rule.until}): take it out, or give it more time"
         elif path in idle and where[0] != "ignore":
-            yield (*above, *where), f"has no effect: `ignore` names {path}, too"
+            yield (*above, *where), f"`{where[0]} {path}` has no effect: what stands there is ignored"
     yield from _twice(above, "ignore", tuple(each.path for each in said.ignore or ()))
     yield from _twice(above, "headers", said.headers or ())
     yield from _twice(above, "reveal", said.reveal or ())

@@ -65,7 +65,8 @@ def test_a_rule_of_comparison_that_has_ended_is_a_warning_where_it_stands(bare):
 
     assert (said.code, said.out) == (
         0,
-        "rules/users.yaml:8:7: warning: compare.ignore.0: has ended (2020-02-29): take it out, or give it more time\n",
+        "rules/users.yaml:8:7: warning: compare.ignore.0: `ignore $.a` has ended (2020-02-29): "
+        "take it out, or give it more time\n",
     )
 
 

@@ -247,7 +247,7 @@ def test_problems_of_many_files_come_in_the_order_of_the_files():
         ),
         (
             {"compare": {"ignore": ["$.a"], "tolerance": {"$.a": 1}}},
-            "users: compare.tolerance.$.a: has no effect: `ignore` names $.a, too",
+            "users: compare.tolerance.$.a: `tolerance $.a` has no effect: what stands there is ignored",
         ),
         (
             {"sticky": ["client", "header:x"]},
@@ -287,7 +287,7 @@ def test_a_rule_that_has_ended_is_a_warning_from_then_on():
 
     assert warnings_of(users, positions, now_s=86_399.5) == ()
     assert [str(each) for each in warnings_of(users, positions, now_s=86_400)] == [
-        "users.yaml:3:5: compare.ignore.0: has ended (1970-01-01): take it out, or give it more time"
+        "users.yaml:3:5: compare.ignore.0: `ignore $.a` has ended (1970-01-01): take it out, or give it more time"
     ]
 
 

@@ -33,14 +33,14 @@ def test_what_is_usual_raises_no_doubt(compare):
 @pytest.mark.parametrize(
     ("rules", "where"),
     [
-        ({"ignore": ["$", {"path": "$.a", "until": "2027-01-30"}]}, "ignore.1"),
+        ({"ignore": ["$.b", {"path": "$.a", "until": "2027-01-30"}]}, "ignore.1"),
         ({"unordered": {"$.a": {"until": "2027-01-30"}}}, "unordered.$.a"),
         ({"tolerance": {"$.a": {"absolute": 1, "until": "2027-01-30"}}}, "tolerance.$.a"),
         ({"equal_if": {"$.a": {"as": "case", "until": "2027-01-30"}}}, "equal_if.$.a"),
     ],
 )
 def test_every_rule_that_has_ended_is_named_where_it_stands(rules, where):
-    what = "has ended (2027-01-30): take it out, or give it more time"
+    what = f"`{where.split('.')[0]} $.a` has ended (2027-01-30): take it out, or give it more time"
 
     assert doubts(rules) == [f"compare.{where}: {what}"]
     assert doubts({}, {"/a": {"compare": rules}}) == [f"routes./a.compare.{where}: {what}"]
@@ -54,7 +54,7 @@ def test_the_instant_itself_is_the_end():
     "rule", [{"unordered": {"$.a": None}}, {"tolerance": {"$.a": 1}}, {"equal_if": {"$.a": "case"}}]
 )
 def test_what_is_ignored_anyway_needs_no_other_rule(rule):
-    said = f"{next(iter(rule))}.$.a: has no effect: `ignore` names $.a, too"
+    said = f"{next(iter(rule))}.$.a: `{next(iter(rule))} $.a` has no effect: what stands there is ignored"
 
     assert doubts({"ignore": ["$.a"], **rule}) == [f"compare.{said}"]
     assert doubts({"ignore": ["$.a"]}, {"/a": {"compare": rule}}) == [f"routes./a.compare.{said}"]
