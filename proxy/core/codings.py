@@ -30,6 +30,8 @@ def decoded(body: bytes, codings: bytes, most_bytes: int) -> bytes | Oddity:
     No more than about twice `most_bytes` is ever held, whatever a few bytes would become. An empty body stays empty:
     answers to HEAD, and 304, name codings, too.
     """
+    if not codings:
+        return body if len(body) <= most_bytes else Oddity.TOO_LONG
     names = [name for name in tokens(codings) if name != b"identity"]
     if len(names) > MOST_CODINGS:
         return Oddity.UNDECODABLE

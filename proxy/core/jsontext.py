@@ -23,6 +23,7 @@ _SHAPE = bytes(
     ord("0" if chr(byte) in "0123456789." else "e" if chr(byte) in "eE" else "-" if chr(byte) in "+-" else " ")
     for byte in range(256)
 )
+_SPACES = b" \t\r\n"
 _LONG = b"0" * 16  # more digits than a double keeps for certain
 _HUGE = b"e000", b"e-000"  # exponents
 _NUMBER = re.compile(rb"[0-9.]+(?:[eE][+-]?[0-9]+)?")
@@ -37,6 +38,7 @@ class Document:
     value: Any
     is_exact: bool
     repeats: bool  # an object has two members of one name: readers may take either
+    written: bytes = b""  # without spaces, if that keeps every number and every member
 
 
 class _Repeated(Exception):
@@ -52,8 +54,9 @@ def parse(text: bytes) -> Document | Oddity:
         return Oddity.NESTED if "limit" in exc.msg else Oddity.NOT_JSON  # of levels, of which it reads 1,024
     except orjson.JSONEncodeError:  # of levels, of which it writes 254
         return Oddity.NESTED
-    if again == text:  # as most servers write it: every number is the shortest of its value, and no member was lost
-        return Document(value, is_exact=False, repeats=False)
+    # As most servers write it, spaces apart: every number is the shortest of its value, and no member was lost.
+    if again == text or (len(again) < len(text) and text.translate(None, _SPACES) == again.translate(None, _SPACES)):
+        return Document(value, is_exact=False, repeats=False, written=again)
     if _may_be_rounded(text):
         return _exact(text)
     return Document(value, is_exact=False, repeats=_repeats(text, again))
@@ -67,14 +70,19 @@ def exactly(text: bytes, document: Document) -> Document | Oddity:
 def _exact(text: bytes) -> Document | Oddity:
     decoded = text.decode()  # orjson has read it: it is UTF-8
     try:
-        value = json.loads(decoded, parse_float=Decimal, object_pairs_hook=_once)
+        value = json.loads(decoded, parse_float=_decimal, object_pairs_hook=_once)
     except _Repeated:
-        return Document(json.loads(decoded, parse_float=Decimal), is_exact=True, repeats=True)
+        return Document(json.loads(decoded, parse_float=_decimal), is_exact=True, repeats=True)
     except (ValueError, ArithmeticError):  # more digits than an int takes, or an exponent than a Decimal does
         return Oddity.NUMBERS
     except RecursionError:  # for the stack was deep before
         return Oddity.NESTED
     return Document(value, is_exact=True, repeats=False)
+
+
+def _decimal(text: str) -> Decimal:
+    """Return a number exactly. A step of Python for each, between which other threads may run; Decimal is none."""
+    return Decimal(text)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ key, an address or a token. A word that somebody chose as a secret cannot be tol
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _CHARACTERS_LIMIT = 48
 _LETTERS_LIMIT = 24  # of one part: longer ones are no words in the languages of field names
@@ -30,7 +31,12 @@ _LETTERS_PER_HUMP = 3
 
 def is_word(name: str) -> bool:
     """Say whether a member name is made of words, as `createdAt`, `line_2` and `@type` are, and so may be shown."""
-    if len(name) > _CHARACTERS_LIMIT or _WORDS.fullmatch(name) is None:
+    return len(name) <= _CHARACTERS_LIMIT and _is_word(name)
+
+
+@lru_cache(4096)
+def _is_word(name: str) -> bool:
+    if _WORDS.fullmatch(name) is None:
         return False
     if sum(map(str.isdigit, name)) > _DIGITS_LIMIT:
         return False

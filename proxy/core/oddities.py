@@ -14,6 +14,7 @@ class Oddity(StrEnum):
 
     UNDECODABLE = "undecodable"  # a content coding that is torn, broken or unknown
     TOO_LONG = "too_long"  # without its coding
+    TOO_MANY = "too_many"  # arrays and objects, to be read beside what else is to be done
     TOO_DEEP = "too_deep"  # for the path of a rule, which could not be followed
     NOT_JSON = "not_json"  # though its content type says so
     NESTED = "nested"  # in more levels than are read
@@ -26,4 +27,4 @@ class Oddity(StrEnum):
         return self not in _UNREADABLE
 
 
-_UNREADABLE = (Oddity.UNDECODABLE, Oddity.TOO_LONG, Oddity.TOO_DEEP)
+_UNREADABLE = (Oddity.UNDECODABLE, Oddity.TOO_LONG, Oddity.TOO_MANY, Oddity.TOO_DEEP)

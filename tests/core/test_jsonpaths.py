@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from proxy.core.jsonpaths import fault_of, keys_of
+from proxy.core.jsonpaths import TooDeep, fault_of, keys_of, query_of
 
 
 @pytest.mark.parametrize("path", ["$", "$.id", "$.a.b", "$.é", "$['a b'].c", "$.items[*].id", "$..id", "$[?@.x > 1]"])
@@ -69,3 +69,27 @@ def test_plain_paths_do_not_load_the_library():
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("document", "places"),
+    [
+        ([{"x": 1}, {"y": 2}], [(1, "y")]),
+        ({"a": {"y": None}}, [("a", "y")]),
+        ('[{"y":1}]', []),
+        ("[", []),
+        (5, []),
+        (None, []),
+    ],
+)
+def test_a_query_leads_to_places_of_the_document_and_takes_no_text_for_one(document, places):
+    assert query_of("$[?@.y || @.y == null].y")(document) == places
+
+
+def test_a_document_that_is_too_deep_for_a_query_is_known():
+    document: object = 1
+    for _ in range(300):
+        document = [document]
+
+    with pytest.raises(TooDeep):
+        query_of("$..[?@.x]")(document)
