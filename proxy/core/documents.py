@@ -197,7 +197,7 @@ class _Walk:
         for name, value in first.items():
             other = second.get(name, ABSENT)
             kind = type(value)
-            if kind in _SCALARS and kind is type(other) and value == other:
+            if kind is type(other) and value == other and (kind in _SCALARS or _are_written_alike(value, other)):
                 continue
             place.append(name)
             if other is ABSENT:
