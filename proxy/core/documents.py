@@ -7,9 +7,7 @@ explained something. Knows bodies only: whole answers are compared in `compare`.
 
 from __future__ import annotations
 
-import json
 import re
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,26 +15,25 @@ from enum import StrEnum
 from typing import Any
 
 import orjson
-from xxhash import xxh3_128_hexdigest
 
 from proxy.core.comparerules import CompareRules, How, Treatment
 from proxy.core.jsonpaths import TooDeep
 from proxy.core.jsontext import Document, exactly, parse
-from proxy.core.likeness import NORMAL_FORMS, is_within, number
+from proxy.core.likeness import NORMAL_FORMS, is_within
 from proxy.core.names import is_word
 from proxy.core.oddities import Oddity
+from proxy.core.pairing import ANY, NULL_IS_MISSING, NUMBERS, paired, told, written
 from proxy.core.places import State
 
 MOST_DIFFERENCES = 50
 MOST_CONTAINERS = 200_000  # arrays and objects: to read so many takes 12 ms in which no other thread runs
 MOST_LEVELS = 100  # deeper than this a document is compared as a whole
-NULL_IS_MISSING = "null-is-missing"
 ABSENT = object()  # the other document has nothing in this place
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)  # what needs no brackets
 _OPENS = re.compile(rb"[ \t\r\n]*[{\[]").match
 _SCALARS = frozenset((str, int, float, bool, type(None), Decimal))
-_NUMBERS = frozenset((int, float, Decimal))
+_MOST_FORMS = 500  # that are worth their time only to call it another order
 
 _State = State[Treatment]
 
@@ -120,7 +117,7 @@ def compare_documents(first: Any, second: Any, rules: CompareRules, most: int = 
     walk = _Walk(most)
     try:
         walk.compare(first, second, rules.root(first, second))
-    except TooDeep:
+    except (TooDeep, RecursionError):  # the latter where 200 lists in lists have no order, or the stack was deep before
         return Comparison(oddity=Oddity.TOO_DEEP)
     except _Enough:
         return Comparison(tuple(walk.differences), tuple(walk.explained), cut=True)
@@ -186,7 +183,7 @@ class _Walk:
             self._members(first, second, state)
         elif kind is list and other_kind is list:
             self._items(first, second, state)
-        elif kind is other_kind or (kind in _NUMBERS and other_kind in _NUMBERS):
+        elif kind is other_kind or (kind in NUMBERS and other_kind in NUMBERS):
             if first != second:
                 self._differs(Kind.VALUE, first, second)
         else:
@@ -257,7 +254,7 @@ class _Walk:
     # Lists whose order says nothing
 
     def _unordered(self, first: list[Any], second: list[Any], state: _State, rule: Treatment) -> None:
-        pairs, lost, found = _paired_items(first, second, _Form(state, rule.argument))
+        pairs, lost, found = paired(first, second, state, rule.argument)
         if any(index != other for index, other in pairs):
             self.explained[rule.text] = None
         if rule.argument is None and len(lost) == len(found):  # each of them has changed, most likely
@@ -280,83 +277,6 @@ class _Walk:
             raise _Enough
 
 
-class _Form:
-    """Writes values so that those that mean the same under the rules are the same bytes; tolerances apart."""
-
-    def __init__(self, items: _State, key: tuple[str | int, ...] | None) -> None:
-        self._items = items
-        self.key = key
-
-    def of(self, item: Any) -> bytes:
-        """Return the form of one item, or of its key."""
-        if self.key is None:
-            return _written(_normal(item, self._items.step(_ANY)))
-        return _written(_at(item, self.key))
-
-
-_MOST_FORMS = 500  # that are worth their time only to call it another order
-_ANY = -1  # an index that no path names: what a rule says of one item by its number cannot be kept
-
-
-def _at(value: Any, place: tuple[str | int, ...]) -> Any:
-    """Return what stands at a place, None where there is nothing."""
-    for key in place:
-        if isinstance(value, dict) and isinstance(key, str):
-            value = value.get(key)
-        elif isinstance(value, list) and isinstance(key, int) and -len(value) <= key < len(value):
-            value = value[key]
-        else:
-            return None
-    return value
-
-
-def _normal(value: Any, state: _State) -> Any:
-    """Return a value without what is ignored, and with normal forms where rules give some."""
-    for each in state.values:
-        if each.how is How.IGNORE or each.how is How.TOLERANCE:
-            return None
-        if each.how is How.EQUAL_IF and each.argument != NULL_IS_MISSING:
-            form = NORMAL_FORMS[each.argument](value)
-            if form is not None:
-                return [each.argument, str(form)]
-        if each.how is How.UNORDERED and isinstance(value, list):
-            forms = []
-            for item in value:
-                # A digest, for texts within texts would double with each level; whatever has one form is compared
-                forms.append(xxh3_128_hexdigest(_written(_normal(item, state.step(_ANY)))))
-            return sorted(forms)
-    if isinstance(value, dict):  # plain loops, here and below: one frame of the stack for each level
-        members = {}
-        for name, item in value.items():
-            at = state.step(name)
-            if not _may_be_absent(item, at):
-                members[name] = _normal(item, at)
-        return members
-    if isinstance(value, list):
-        items = []
-        for index, item in enumerate(value):
-            items.append(_normal(item, state.item(index, len(value))))
-        return items
-    form = number(value) if type(value) in _NUMBERS else None
-    return value if form is None else {"": str(form)}  # 1 and 1.0 are one number
-
-
-def _may_be_absent(value: Any, state: _State) -> bool:
-    return any(each.how is How.IGNORE or (each.argument == NULL_IS_MISSING and value is None) for each in state.values)
-
-
-def _written(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value, default=_told, option=orjson.OPT_SORT_KEYS)
-    except orjson.JSONEncodeError:  # integers beyond 64 bits
-        return json.dumps(value, default=_told, sort_keys=True).encode("utf-8", "surrogatepass")
-
-
-def _told(number: Decimal) -> str:
-    """Return a number as it stands. A step of Python for each, between which other threads may run: `str` is none."""
-    return str(number)
-
-
 def _is_same(first: Any, second: Any) -> bool:
     """Say whether two values are the same at first sight; numbers of two types and members in another order may be."""
     kind = type(first)
@@ -370,11 +290,11 @@ def _is_same(first: Any, second: Any) -> bool:
 def _are_written_alike(first: Any, second: Any) -> bool:
     """Say whether two values that are equal in Python are so in JSON, too: there, True is not 1."""
     try:
-        if orjson.dumps(first, default=_told) == orjson.dumps(second, default=_told):
+        if orjson.dumps(first, default=told) == orjson.dumps(second, default=told):
             return True
     except orjson.JSONEncodeError:  # integers beyond 64 bits
         pass
-    return _written(first) == _written(second)
+    return written(first) == written(second)
 
 
 def _unlike(first: list[Any], second: list[Any]) -> Sequence[int]:
@@ -394,45 +314,10 @@ def _is_alike(each: Treatment, first: Any, second: Any) -> bool:
     return one is not None and one == other
 
 
-def _paired(mine: list[bytes], theirs: list[bytes]) -> tuple[list[tuple[int, int]], list[int], list[int]]:
-    """Return (pairs of indexes with one form, those of mine alone, those of theirs alone)."""
-    waiting: dict[bytes, deque[int]] = {}
-    for index, form in enumerate(theirs):
-        waiting.setdefault(form, deque()).append(index)
-    pairs, lost = [], []
-    for index, form in enumerate(mine):
-        if waiting.get(form):
-            pairs.append((index, waiting[form].popleft()))
-        else:
-            lost.append(index)
-    return pairs, lost, sorted(index for left in waiting.values() for index in left)
-
-
-def _paired_items(
-    first: list[Any], second: list[Any], form: _Form, most: int | None = None
-) -> tuple[list[tuple[int, int]], list[int], list[int]]:
-    """
-    Return what `_paired` does: first for what is written alike, which is fast, and the forms of what is left.
-
-    If more than `most` are left they stay so.
-    """
-    if form.key is not None:
-        return _paired([form.of(item) for item in first], [form.of(item) for item in second])
-    pairs, lost, found = _paired([_written(item) for item in first], [_written(item) for item in second])
-    if not lost or not found or (most is not None and len(lost) > most):
-        return pairs, lost, found
-    more, mine, theirs = _paired([form.of(first[at]) for at in lost], [form.of(second[at]) for at in found])
-    pairs += [(lost[index], found[other]) for index, other in more]
-    return sorted(pairs), [lost[index] for index in mine], [found[index] for index in theirs]
-
-
 def _are_permuted(first: list[Any], second: list[Any], state: _State) -> bool:
     """Say whether two lists have the same items in another order, under the rules; if in doubt they have not."""
-    most = 0 if state.is_empty else _MOST_FORMS
-    pairs, lost, found = _paired_items(first, second, _Form(state, None), most)
-    if lost or found:
-        return False
-    return all(_is_equal(first[index], second[other], state.step(_ANY)) for index, other in pairs)
+    pairs, lost, _ = paired(first, second, state, most=0 if state.is_empty else _MOST_FORMS)
+    return not lost and all(_is_equal(first[index], second[other], state.step(ANY)) for index, other in pairs)
 
 
 def _is_equal(first: Any, second: Any, state: _State) -> bool:

@@ -86,8 +86,8 @@ def query_of(path: str) -> Callable[[Any], list[tuple[str | int, ...]]]:
     compiled = _compiled(path)
 
     def places_in(document: Any) -> list[tuple[str | int, ...]]:
-        if not isinstance(document, dict | list):  # nothing is below it; and a text would be taken for one of JSON
-            return []
+        if isinstance(document, str):  # it would be taken for a text of JSON; nothing is below it, either
+            document = None
         try:
             return [match.parts for match in compiled.finditer(document)]
         except JSONPathError as exc:

@@ -15,7 +15,7 @@ class Oddity(StrEnum):
     UNDECODABLE = "undecodable"  # a content coding that is torn, broken or unknown
     TOO_LONG = "too_long"  # without its coding
     TOO_MANY = "too_many"  # arrays and objects, to be read beside what else is to be done
-    TOO_DEEP = "too_deep"  # for the path of a rule, which could not be followed
+    TOO_DEEP = "too_deep"  # for the path of a rule, which could not be followed, or for the stack
     NOT_JSON = "not_json"  # though its content type says so
     NESTED = "nested"  # in more levels than are read
     REPEATED_NAMES = "repeated_names"  # in one object: readers may take either member

@@ -7,7 +7,7 @@ reached at one place. States are made when they are first needed and kept, so th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from typing import Generic, TypeVar
 
@@ -32,7 +32,7 @@ class _Node(Generic[T]):
 class State(Generic[T]):
     """All that the paths say at one place; `values` of those that name it, in the order in which they were given."""
 
-    __slots__ = ("_kept", "_known", "_nodes", "_others", "_states", "is_empty", "values")
+    __slots__ = ("_all", "_kept", "_known", "_nodes", "_others", "_states", "is_empty", "values")
 
     def __init__(self, nodes: frozenset[_Node[T]], states: dict[frozenset[_Node[T]], State[T]]) -> None:
         self._nodes = nodes
@@ -44,6 +44,7 @@ class State(Generic[T]):
         self.is_empty = not any(says)  # nothing is said here nor anywhere below
         found = [each for node in nodes for each in node.values]
         self.values: tuple[T, ...] = tuple(value for _, value in sorted(found, key=itemgetter(0)))
+        self._all: tuple[T, ...] | None = None
 
     def step(self, key: str | int) -> State[T]:
         """Return the state of a member or of an item."""
@@ -63,6 +64,12 @@ class State(Generic[T]):
         if from_end not in self._known:
             return self.step(index)
         return _state(self._reached(index) | self._reached(from_end), self._states)
+
+    def all_values(self) -> tuple[T, ...]:
+        """Return what the paths say here and anywhere below."""
+        if self._all is None:
+            self._all = tuple(value for node in self._nodes for value in _values_of(node))
+        return self._all
 
     def _after(self, key: str | int | None) -> State[T]:
         return _state(self._reached(key), self._states)
@@ -89,6 +96,13 @@ def places(paths: Iterable[tuple[tuple[Step, ...], T]]) -> State[T]:
         for node in ends:
             node.values.append((number, value))
     return _state({root}, {})
+
+
+def _values_of(node: _Node[T]) -> Iterator[T]:
+    yield from (value for _, value in node.values)
+    for below in (*node.keys.values(), node.any, node.deep):
+        if below is not None:
+            yield from _values_of(below)
 
 
 def _grow(node: _Node[T], step: Step) -> list[_Node[T]]:

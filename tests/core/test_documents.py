@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from proxy.core.comparerules import CompareRules
 from proxy.core.documents import ABSENT, Comparison, Kind, compare_bodies, compare_documents, template_of
 from proxy.core.model import Compare
+from proxy.core.oddities import Oddity
 
 NONE = CompareRules()
 
@@ -373,3 +374,17 @@ def test_levels_beyond_count_end_nothing_whatever_the_rules():
     for made in (NONE, rules(unordered={"$..*": None}), rules(unordered={"$..*": "$.a"}), rules(ignore=["$..b"])):
         assert not compare_documents(deep(1), deep(2), made).is_equal
         assert compare_documents(deep(1), deep(1), made).is_equal
+
+
+def at_depth(frames: int, work: Any) -> Any:
+    return work() if not frames else at_depth(frames - 1, work)
+
+
+@pytest.mark.parametrize("frames", range(0, 900, 100))
+def test_a_deep_stack_and_a_deep_document_end_in_an_outcome(frames):
+    first, second = (b"[" * 253 + leaf + b"]" * 253 for leaf in (b"[1,2]", b"[2,3]"))
+
+    for made in (NONE, rules(unordered={"$..*": None})):
+        comparison = at_depth(frames, lambda: compare_bodies(first, second, made))  # noqa: B023
+        assert not comparison.is_equal
+        assert comparison.is_readable or (comparison.oddity is Oddity.TOO_DEEP and (frames or made is not NONE))
