@@ -98,7 +98,7 @@ def compare_bodies(
         return EQUAL
     if not is_json and not (_OPENS(first) and _OPENS(second)):
         return _as_a_whole(rules, Kind.VALUE, first, second)
-    if max(first.count(b"[") + first.count(b"{"), second.count(b"[") + second.count(b"{")) > MOST_CONTAINERS:
+    if _has_too_many(first) or _has_too_many(second):
         return Comparison(oddity=Oddity.TOO_MANY)
     one, other = parse(first), parse(second)
     if isinstance(one, Document) and isinstance(other, Document) and one.is_exact is not other.is_exact:
@@ -139,6 +139,11 @@ def template_of(place: tuple[str | int, ...]) -> str:
     return "$" + "".join(steps)
 
 
+def _has_too_many(text: bytes) -> bool:
+    """Say whether a text may hold more arrays and objects than are read; each is at least two bytes."""
+    return len(text) > 2 * MOST_CONTAINERS and text.count(b"[") + text.count(b"{") > MOST_CONTAINERS
+
+
 def _without_documents(
     texts: tuple[bytes, bytes], read: tuple[Document | Oddity, Document | Oddity], rules: CompareRules, is_json: bool
 ) -> Comparison:
@@ -173,7 +178,12 @@ class _Walk:
         self.explained: dict[str, None] = {}
 
     def compare(self, first: Any, second: Any, state: _State) -> None:
-        if _is_same(first, second) or (state.values and self._is_treated(first, second, state)):
+        if not _is_same(first, second):
+            self._look(first, second, state)
+
+    def _look(self, first: Any, second: Any, state: _State) -> None:
+        """Compare two values that are not the same at first sight."""
+        if state.values and self._is_treated(first, second, state):
             return
         if len(self._place) >= MOST_LEVELS:
             self._differs(Kind.VALUE, first, second)
@@ -200,7 +210,7 @@ class _Walk:
             if other is ABSENT:
                 self._absent(Kind.MISSING, value, ABSENT, state.step(name))
             else:
-                self.compare(value, other, state.step(name))
+                self._look(value, other, state.step(name))
             place.pop()
         for name, other in second.items():
             if name not in first:
@@ -222,8 +232,11 @@ class _Walk:
             return
         unlike = _unlike(first, second)
         before, looked = len(self.differences), len(unlike) < 2
+        look = self._look if isinstance(unlike, list) else self.compare
         for index in unlike:
-            self._at(index, first[index], second[index], state.item(index, len(first)))
+            self._place.append(index)
+            look(first[index], second[index], state.item(index, len(first)))
+            self._place.pop()
             if len(self.differences) > before and not looked:
                 looked = True
                 if _are_permuted([first[at] for at in unlike], [second[at] for at in unlike], state):
@@ -298,7 +311,11 @@ def _are_written_alike(first: Any, second: Any) -> bool:
 
 
 def _unlike(first: list[Any], second: list[Any]) -> Sequence[int]:
-    """Return the indexes of the items that have to be looked at, of two lists of one length; in few steps of Python."""
+    """
+    Return the indexes of the items that have to be looked at, of two lists of one length; in few steps of Python.
+
+    A list if they are not the same at first sight; a range if some of them may be.
+    """
     unlike = [index for index, (value, other) in enumerate(zip(first, second, strict=True)) if value != other]
     known = set(unlike)
     mine, theirs = ([item for index, item in enumerate(items) if index not in known] for items in (first, second))

@@ -8,7 +8,6 @@ compares each pair afterwards, so that nothing is equal only because its form is
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -74,20 +73,20 @@ def told(number: Decimal) -> str:
 
 def _matched(mine: Sequence[_Form], theirs: Sequence[_Form]) -> Pairs:
     """Pair those of one form; of several the smallest numbers with the smallest: so most are within a tolerance."""
-    waiting: dict[bytes, deque[int]] = {}
-    for index in _in_order(theirs):
-        waiting.setdefault(theirs[index][0], deque()).append(index)
+    waiting: dict[bytes, list[int]] = {}
+    for index in reversed(_in_order(theirs)):
+        waiting.setdefault(theirs[index][0], []).append(index)
     pairs, lost = [], []
     for index in _in_order(mine):
         candidates = waiting.get(mine[index][0])
         if candidates:
-            pairs.append((index, candidates.popleft()))
+            pairs.append((index, candidates.pop()))
         else:
             lost.append(index)
     return sorted(pairs), sorted(lost), sorted(index for left in waiting.values() for index in left)
 
 
-def _in_order(forms: Sequence[_Form]) -> Iterable[int]:
+def _in_order(forms: Sequence[_Form]) -> Sequence[int]:
     if not any(numbers for _, numbers in forms):
         return range(len(forms))
     return sorted(range(len(forms)), key=lambda index: forms[index][1])
