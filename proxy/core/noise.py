@@ -18,11 +18,12 @@ from typing import Any
 import orjson
 
 from proxy.core.comparerules import How
-from proxy.core.documents import ABSENT, NULL_IS_MISSING, Kind
+from proxy.core.documents import ABSENT, Kind
 from proxy.core.evidence import Evidence
 from proxy.core.jsonpaths import fault_of
 from proxy.core.likeness import NORMAL_FORMS, is_within
 from proxy.core.model import Compare, Component, overlay
+from proxy.core.pairing import NULL_IS_MISSING
 from proxy.core.times import seconds_of
 
 COMPARED = "compared"  # how often a side was compared with itself, among the names of its differences

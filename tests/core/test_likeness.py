@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.likeness import NORMAL_FORMS, is_within
+from proxy.core.likeness import NORMAL_FORMS, is_within, number
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,8 @@ def test_one_moment_is_the_same_in_every_zone(moment, zone, other):
 def test_numbers_within_a_tolerance(first, second, absolute, relative, within):
     assert is_within(first, second, Decimal(absolute), Decimal(relative)) is within
     assert is_within(second, first, Decimal(absolute), Decimal(relative)) is within
+
+
+@pytest.mark.parametrize("text", ["1e9999999", "-1e9999999", "1e99999999999999999999"])
+def test_a_number_beyond_all_measure_has_no_normal_form(text):
+    assert number(text) is None
