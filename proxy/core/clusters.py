@@ -43,7 +43,7 @@ MOST_REVEALED = 200  # characters of a value
 
 _MOST_OTHERS = 20  # further differences that an example names
 _MOST_STEPS = 30
-_PATH_LIMIT = 300
+PATH_LIMIT = 300  # characters of a path that are shown; the id is made of all of it
 _METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE")
 _ALIKE = (Kind.ORDER, Kind.LENGTH)
 
@@ -114,7 +114,7 @@ def is_id(text: str) -> bool:
 
 
 def sightings(pair: Pair) -> tuple[Sighting, ...]:
-    """Return one sighting for each distinct cluster of a pair, in the order of the differences; items of a list are one."""
+    """Return one sighting for each cluster of a pair, in the order of the differences; items of a list are one."""
     found: dict[Fingerprint, list[Difference]] = {}
     for difference in pair.comparison.differences:
         found.setdefault(_fingerprint(pair, difference), []).append(difference)
@@ -174,10 +174,10 @@ def _told(
     """Return what an example says of its own difference, and in short of the others."""
     this = same[0]
     steps = [None if isinstance(key, int) or not is_word(key) else key for key in this.place]
-    others = [[each.kind, brief(each.path, _PATH_LIMIT)] for each in all_of if each != of]
+    others = [[each.kind, brief(each.path, PATH_LIMIT)] for each in all_of if each != of]
     told: dict[str, Any] = {
         "kind": of.kind,
-        "path": brief(of.path, _PATH_LIMIT),
+        "path": brief(of.path, PATH_LIMIT),
         "steps": steps if len(steps) <= _MOST_STEPS else None,
         "places": len(same),
         "shapes": _shapes(this),

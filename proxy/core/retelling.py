@@ -1,8 +1,8 @@
 """
-What may be told of a request: enough to ask the same again, and nothing that somebody may have meant for the sides only.
+What may be told of a request: enough to ask the same again, and nothing that was meant for the sides only.
 
-Ground floor. Allow-lists: a path parameter is shown if it is a number, a UUID or a plain word, a query value if it pages
-or sorts. Everything else is `{name}`, which whoever asks again fills in; of header fields only names are told.
+Ground floor. Allow-lists: a path parameter is shown if it is a number, a UUID or a plain word, a query value if it
+pages or sorts. Everything else is `{name}`, which whoever asks again fills in; of header fields only names are told.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _NAME_PARTS = re.compile(r"[\[\].]+")  # `filter[status]`, `user.name`
 
 _OF_THE_HOP = frozenset(  # what clients send anyway and no side answers differently for
     (
-        "accept-charset", "accept-encoding", "cache-control", "connection", "content-length", "date", "dnt", "forwarded",
-        "host", "keep-alive", "origin", "pragma", "priority", "range", "referer", "save-data", "te", "traceparent",
-        "tracestate", "upgrade-insecure-requests", "user-agent", "via", "x-request-id",
+        "accept-charset", "accept-encoding", "cache-control", "connection", "content-length", "date", "dnt",
+        "forwarded", "host", "keep-alive", "origin", "pragma", "priority", "range", "referer", "save-data", "te",
+        "traceparent", "tracestate", "upgrade-insecure-requests", "user-agent", "via", "x-request-id",
     )
 )  # fmt: skip
 _OF_THE_HOP_TOO = ("if-", "sec-", "x-forwarded-", "x-banyan-")

@@ -86,10 +86,8 @@ def _counted(hidden: list[str], first: Any, second: Any, differing: set[str | in
 def value_at(document: Any, place: Place) -> Any:
     """Return what stands at a place of a document, ABSENT where there is nothing."""
     for key in place:
-        if isinstance(document, dict) and key in document:
-            document = document[key]
-        elif isinstance(document, list) and isinstance(key, int) and -len(document) <= key < len(document):
-            document = document[key]
-        else:
+        try:
+            document = document[key] if isinstance(document, dict | list) else ABSENT
+        except (LookupError, TypeError):
             return ABSENT
     return document

@@ -32,6 +32,7 @@ QUIET = frozenset(  # what somebody asked for, and what is over; everything else
         "rules_published", "rules_applied", "emergency_set", "emergency_ended", "emergency_over", "alarm_over",
         "breaker_closed", "breaker_half_open", "certificate_taken", "file_accepted", "written_back",
         "rules_folder_readable", "instance_returned", "instance_healthy", "side_up", "overload_over",
+        "mismatch_closed",
     )
 )  # fmt: skip
 

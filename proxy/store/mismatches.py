@@ -14,7 +14,17 @@ from typing import Any, Literal
 
 import orjson
 
-from proxy.core.clusters import MOST_CLUSTERS, MOST_EXAMPLES, Fingerprint, Sighting, catch_all, is_id, written
+from proxy.core.brief import brief
+from proxy.core.clusters import (
+    MOST_CLUSTERS,
+    MOST_EXAMPLES,
+    PATH_LIMIT,
+    Fingerprint,
+    Sighting,
+    catch_all,
+    is_id,
+    written,
+)
 from proxy.store.events import STREAM as EVENTS
 from proxy.store.events import Event, happened, stamp
 from proxy.store.link import Link, Refused, paired, text_of
@@ -44,7 +54,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One cluster as all replicas have seen it; times are RFC 3339, `entities` an estimate of how many distinct ones."""
+    """One cluster as all replicas have seen it; times are RFC 3339, `entities` estimates how many distinct ones."""
 
     id: str
     component: str
@@ -78,13 +88,20 @@ class MismatchStore:
         had been closed. None for a batch that was taken before.
         """
         name = batch.component
-        other = self._found(catch_all(name))
-        events = [self._found(each.of) for each in batch.sightings]
+        other = self._found(catch_all(name), batch.replica)
+        events = [self._found(each.of, batch.replica) for each in batch.sightings]
         words: list[str | bytes | int] = [batch.number, KEPT_S, MOST_CLUSTERS, MOST_EXAMPLES, name, catch_all(name).id]
         words += _event_words(other)
         for sighting, event in zip(batch.sightings, events, strict=True):
             of = sighting.of
-            words += [of.id, of.route, of.path, of.kind, of.shape, sighting.entity.to_bytes(8, "big")]
+            words += [
+                of.id,
+                of.route,
+                brief(of.path, PATH_LIMIT),
+                of.kind,
+                of.shape,
+                sighting.entity.to_bytes(8, "big"),
+            ]
             words += [stamp(sighting.at_s), written(sighting.example), *_event_words(event)]
         keys = [self._key(name), self._key(name, f"took:{batch.replica}"), self._link.key(EVENTS)]
         told = await self._link.run(RECORD, keys, words)
@@ -132,9 +149,15 @@ class MismatchStore:
             found += [_cluster(names[each[0] - 1], *each[1:]) for each in told if is_id(text_of(each[1]))]
         return found
 
-    def _found(self, of: Fingerprint) -> Event:
-        facts = {"id": of.id, "route": of.route, "path": of.path, "difference": of.kind, "shape": of.shape}
-        return happened(self._clock(), _FOUND, of.component, "", "", **facts)
+    def _found(self, of: Fingerprint, who: str) -> Event:
+        facts = {
+            "id": of.id,
+            "route": of.route,
+            "path": brief(of.path, PATH_LIMIT),
+            "difference": of.kind,
+            "shape": of.shape,
+        }
+        return happened(self._clock(), _FOUND, of.component, who, "", **facts)
 
     def _key(self, component: str, rest: str = "") -> str:
         return self._link.key(f"{{{component}}}:mismatches" + (f":{rest}" if rest else ""))

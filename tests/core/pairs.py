@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
-
-import orjson
 
 from proxy.core.clusters import Pair
 from proxy.core.compare import Answer, compare
@@ -19,7 +18,9 @@ JSON = field(b"content-type", b"application/json")
 
 def answer(document: Any = None, status: int = 200, fields: bytes = JSON) -> Answer:
     """Return an answer with a document as its body; bytes go as they are."""
-    return Answer(status, fields, document if isinstance(document, bytes) else orjson.dumps(document))
+    if not isinstance(document, bytes):
+        document = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return Answer(status, fields, document)
 
 
 def pair(first: Any, second: Any, **values: Any) -> Pair:
