@@ -54,6 +54,7 @@ from proxy.store.evidence import EvidenceStore
 from proxy.store.fleet import Fleet
 from proxy.store.follower import Follower
 from proxy.store.link import Link
+from proxy.store.mismatches import MismatchStore
 from proxy.store.rules import RuleStore
 from proxy.store.snapshot import Snapshot
 from proxy.systemd import Notifier
@@ -64,6 +65,7 @@ from proxy.wire.tls import Trust
 from proxy.wire.wheel import Wheel
 from proxy.workers.certificates import Certificates
 from proxy.workers.changes import Changes
+from proxy.workers.clusters import Clusters
 from proxy.workers.emergencyfile import EmergencyFile
 from proxy.workers.files import FileFollower, Hooks
 from proxy.workers.health import check_message, keep_checking
@@ -279,6 +281,7 @@ async def _built(
     replica.wheel = wheel
     replica.changes = Changes(rules, emergencies, fleet, settings.live_changes)
     replica.reader = Reader(rules, emergencies, fleet, events, EvidenceStore(link))
+    replica.clusters = Clusters(rules, MismatchStore(link))
     return replica
 
 

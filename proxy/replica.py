@@ -38,6 +38,7 @@ from proxy.wire.listener import Listener
 from proxy.wire.wheel import Wheel
 from proxy.workers.certificates import Certificates
 from proxy.workers.changes import Changes
+from proxy.workers.clusters import Clusters
 from proxy.workers.edits import rules_of
 from proxy.workers.emergencyfile import EmergencyFile
 from proxy.workers.files import FileFollower, FilesState
@@ -89,6 +90,7 @@ class Replica:
     wheel: Wheel
     changes: Changes
     reader: Reader
+    clusters: Clusters
 
     def __init__(self, settings: Settings, build: str, replica_id: str, events: Events, fleet: Fleet) -> None:
         self.settings = settings

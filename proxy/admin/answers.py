@@ -14,6 +14,7 @@ import orjson
 from aiohttp import web
 
 from proxy.core.changes import BadWish, Unknown
+from proxy.core.clusters import NoSuchCluster
 from proxy.core.errors import ConfigError, Conflict, GatewayError, NotAllowed, StoreError
 
 PROBLEM = "application/problem+json"
@@ -60,7 +61,7 @@ def problem(refused: Refused) -> web.Response:
 def refusal_of(error: GatewayError) -> Refused:
     """Say which status an error on purpose is: 409 look again, 422 not as things stand, 503 nothing was written."""
     match error:
-        case Unknown():
+        case Unknown() | NoSuchCluster():
             return Refused(404, str(error))
         case BadWish():
             return Refused(400, str(error))

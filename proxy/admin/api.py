@@ -30,6 +30,7 @@ from proxy.core.rules import dump_rule_set
 from proxy.core.status import Facts, status_document
 from proxy.settings import Admin
 from proxy.workers.changes import By, Done
+from proxy.workers.clusters import document_of
 
 if TYPE_CHECKING:
     from proxy.admin.gathering import Gathering  # only several processes need it
@@ -51,6 +52,9 @@ def build_admin(house: House, gathering: Gathering | None = None) -> web.Applica
     for name in ("status", "rules", "explain", "routes", "history", "events"):
         app.router.add_get(f"/api/v1/{name}", getattr(api, name))
     app.router.add_get("/api/v1/openapi.json", api.openapi)
+    app.router.add_get("/api/v1/mismatches", api.mismatches)
+    app.router.add_get("/api/v1/mismatches/{id}", api.mismatch)
+    app.router.add_post("/api/v1/mismatches/{id}/close", api.close)
     for name in ("weight", "phase", "rollback", "emergency"):
         app.router.add_post(f"/api/v1/components/{{component}}/{name}", getattr(api, name))
     return app
@@ -125,6 +129,21 @@ class Api:
     async def events(self, request: web.Request) -> web.Response:
         """The last events, the newest last."""
         return said([asdict(each) for each in await self._house.reader.events(_count(request))])
+
+    async def mismatches(self, request: web.Request) -> web.Response:
+        """The clusters of mismatches, those seen last first, of one component: ?component=users, or of all."""
+        return said([document_of(each) for each in await self._house.clusters.of(request.query.get("component"))])
+
+    async def mismatch(self, request: web.Request) -> web.Response:
+        """One cluster with its examples, the newest first."""
+        cluster = await self._house.clusters.one(request.match_info["id"])
+        return said({**document_of(cluster), "examples": await self._house.clusters.examples(cluster)})
+
+    async def close(self, request: web.Request) -> web.Response:
+        """Close a cluster until it is seen again."""
+        body = await self._body(request, bodies.Close)
+        done = await self._house.clusters.close(request.match_info["id"], request[WHO], body.why)
+        return said({"changed": done.changed, **document_of(done.cluster)})
 
     async def openapi(self, request: web.Request) -> web.Response:
         """What there is, for tools."""

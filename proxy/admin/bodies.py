@@ -46,6 +46,12 @@ class Phase(Reason):
     phase: str | None
 
 
+class Close(Frozen):
+    """A cluster of mismatches is fixed, or of no account."""
+
+    why: Why
+
+
 class Emergency(Frozen):
     """All reads of a component, or of `all`, to one side at once; `off` ends it."""
 

@@ -18,6 +18,7 @@ from proxy.settings import Settings
 from proxy.store.fleet import Heartbeat
 from proxy.store.holding import State
 from proxy.workers.changes import Changes
+from proxy.workers.clusters import Clusters
 from proxy.workers.status import Reader
 
 
@@ -107,6 +108,10 @@ class House(Protocol):
     @property
     def reader(self) -> Reader:
         """What the store says of all replicas."""
+
+    @property
+    def clusters(self) -> Clusters:
+        """The mismatches that all replicas found."""
 
     def heartbeat(self) -> Heartbeat:
         """What it says of itself to the other replicas."""

@@ -21,6 +21,7 @@ _ASK = (
     ),
     ("client", "The client's address", False, {"type": "string"}),
 )
+_ONE_COMPONENT = (("component", "Of this component alone", False, {"type": "string"}),)
 _PAGES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "status": ("Where every component stands, who set what, and what is wrong", ()),
     "rules": ("The rule set in force, as it is published", ()),
@@ -28,7 +29,9 @@ _PAGES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "routes": ("Which component claims what, and what nobody claims", ()),
     "history": ("The last publications, the newest first", (_COUNT,)),
     "events": ("The last events, the newest last", (_COUNT,)),
+    "mismatches": ("The clusters of mismatches, those seen last first", _ONE_COMPONENT),
 }
+_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 _VERBS: dict[str, tuple[str, type[Frozen]]] = {
     "weight": ("Give modern another share of a component's reads", bodies.Weight),
     "phase": ("Move a component to another phase", bodies.Phase),
@@ -72,6 +75,8 @@ def openapi_document(build: str) -> dict[str, Any]:
     """Return the document: every page, every verb, every refusal."""
     paths: dict[str, Any] = {f"/api/v1/{name}": {"get": _page(name)} for name in _PAGES}
     paths |= {f"/api/v1/components/{{component}}/{name}": {"post": _verb(name)} for name in _VERBS}
+    paths["/api/v1/mismatches/{id}"] = {"get": _mismatch()}
+    paths["/api/v1/mismatches/{id}/close"] = {"post": _close()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Banyan", "version": build, "description": "The operator's listener of one replica."},
@@ -80,6 +85,7 @@ def openapi_document(build: str) -> dict[str, Any]:
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
             "schemas": {"done": _DONE, "problem": _PROBLEM}
+            | {"close": bodies.Close.model_json_schema()}
             | {name: model.model_json_schema() for name, (_, model) in _VERBS.items()},
         },
     }
@@ -105,6 +111,26 @@ def _verb(name: str) -> dict[str, Any]:
         "parameters": [{"name": "component", "in": "path", "required": True, "schema": {"type": "string"}}],
         "requestBody": {"required": True, "content": body["content"]},
         "responses": {"200": done} | {code: _refusal(text) for code, text in _REFUSALS.items()},
+    }
+
+
+def _mismatch() -> dict[str, Any]:
+    text = "One cluster of mismatches with its examples, the newest first"
+    answers = {"200": _content(text, "application/json", {}), "401": _refusal(_REFUSALS["401"])}
+    answers["404"] = _refusal("no such mismatch")
+    return {"operationId": "mismatch", "summary": text, "parameters": [_ID], "responses": answers}
+
+
+def _close() -> dict[str, Any]:
+    body = _content("Why", "application/json", {"$ref": "#/components/schemas/close"})
+    refusals = {code: text for code, text in _REFUSALS.items() if code not in ("409", "422")}
+    return {
+        "operationId": "close_mismatch",
+        "summary": "Close a cluster of mismatches until it is seen again",
+        "parameters": [_ID],
+        "requestBody": {"required": True, "content": body["content"]},
+        "responses": {"200": _content("The cluster, and whether it was open", "application/json", {})}
+        | {code: _refusal(text) for code, text in (refusals | {"404": "no such mismatch"}).items()},
     }
 
 

@@ -15,6 +15,7 @@ import typer.main
 from proxy.cli.doctor import doctor
 from proxy.cli.files import rules
 from proxy.cli.looking import add_looking
+from proxy.cli.mismatches import mismatches
 from proxy.cli.noise import noise
 from proxy.cli.options import Before
 from proxy.cli.output import Format, put
@@ -54,6 +55,7 @@ add_looking(app)
 add_verbs(app)
 app.add_typer(rules, name="rules", help="Rule files and what is live: push, pull, diff, undo, …")
 app.add_typer(noise, name="noise")
+app.add_typer(mismatches, name="mismatches")
 app.command()(doctor)
 
 

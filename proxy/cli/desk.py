@@ -21,8 +21,10 @@ from proxy.store.events import Events
 from proxy.store.evidence import EvidenceStore
 from proxy.store.fleet import Fleet
 from proxy.store.link import CANNOT_SAVE, Link, Refused
+from proxy.store.mismatches import MismatchStore
 from proxy.store.rules import RuleStore
 from proxy.workers.changes import Changes
+from proxy.workers.clusters import Clusters
 from proxy.workers.status import Reader
 
 
@@ -34,6 +36,7 @@ class Desk:
     link: Link
     changes: Changes
     reader: Reader
+    clusters: Clusters
 
 
 def store_of(settings: Settings) -> str:
@@ -59,7 +62,8 @@ async def at_desk(settings: Settings) -> AsyncIterator[Desk]:
         rules, emergencies, fleet = RuleStore(link), Emergencies(link), Fleet(link)
         events = Events(link, structlog.get_logger("banyan"))
         changes = Changes(rules, emergencies, fleet, settings.live_changes)
-        yield Desk(settings, link, changes, Reader(rules, emergencies, fleet, events, EvidenceStore(link)))
+        reader = Reader(rules, emergencies, fleet, events, EvidenceStore(link))
+        yield Desk(settings, link, changes, reader, Clusters(rules, MismatchStore(link)))
     except Refused as exc:
         if exc.code != CANNOT_SAVE:
             raise

@@ -19,7 +19,10 @@ from proxy.core.problems import did_you_mean, either, shown, suggestion
 from proxy.core.routes import parse_template
 
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-RESERVED_NAMES = frozenset({"all", "unclaimed"})  # `emergency:all`, and what metrics call a request nobody claims
+RESERVED_NAMES = frozenset(
+    # `emergency:all`, what metrics call a request that nobody claims, and the verbs that may stand instead of a name
+    {"all", "unclaimed", "list", "show", "close"}
+)
 STICKY_KINDS = ("header", "jwt", "cookie", "entity", "client")
 FALLBACK_WORDS = ("connect", "timeout", "reset", "5xx")
 

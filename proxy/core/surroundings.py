@@ -86,8 +86,9 @@ def _counted(hidden: list[str], first: Any, second: Any, differing: set[str | in
 def value_at(document: Any, place: Place) -> Any:
     """Return what stands at a place of a document, ABSENT where there is nothing."""
     for key in place:
+        inner: Any = document if isinstance(document, dict | list) else ()
         try:
-            document = document[key] if isinstance(document, dict | list) else ABSENT
+            document = inner[key]
         except (LookupError, TypeError):
             return ABSENT
     return document

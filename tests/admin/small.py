@@ -26,8 +26,10 @@ from proxy.store.fleet import Fleet, Heartbeat
 from proxy.store.follower import Follower
 from proxy.store.holding import State
 from proxy.store.link import Link
+from proxy.store.mismatches import MismatchStore
 from proxy.store.rules import RuleStore
 from proxy.workers.changes import By, Changes
+from proxy.workers.clusters import Clusters
 from proxy.workers.status import Reader
 from tests.store.servers import Server, binaries
 
@@ -65,6 +67,8 @@ class SmallHouse:
         self.follower = Follower(link, events, log, on_change=self.follow)
         self.changes = Changes(self.rules, self.emergencies, self.fleet, settings.live_changes)
         self.reader = Reader(self.rules, self.emergencies, self.fleet, events, EvidenceStore(link))
+        self.mismatches = MismatchStore(link)
+        self.clusters = Clusters(self.rules, self.mismatches)
         self.records = Records(False)
         self.trips: Counters[tuple[str, str, str]] = Counters(("other", "other", "other"))
         self.breakers: dict[tuple[str, Side], Breaker] = {}
