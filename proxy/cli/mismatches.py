@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from proxy.cli.desk import Desk, at_desk
 from proxy.cli.options import Config, Output, Who, Why, form_of, known_components, reason_of, settings_of
 from proxy.cli.output import Format, emit, put, say, visible
-from proxy.cli.reproduction import Ends, Tool, best_of, curl, pytest
+from proxy.cli.reproduction import Ends, Tool, best_of, curl_script, pytest_file
 from proxy.cli.sidebyside import put_change, put_cluster, put_clusters
 from proxy.cli.words import BadWord, who_am_i
 from proxy.core.errors import NotAllowed, StoreError
@@ -107,7 +107,7 @@ def show(
         ends = Ends(
             {side.value: _url(settings, side, legacy, modern) for side in Side}, base_url and base_url.rstrip("/")
         )
-        put(visible((curl if tool is Tool.CURL else pytest)(cluster, best_of(examples), ends)))
+        put(visible((curl_script if tool is Tool.CURL else pytest_file)(cluster, best_of(examples), ends)))
         return
     document = {**document_of(cluster), "examples": examples}
     emit(document, Format.JSON if tool is Tool.JSON else form_of(context, output), lambda: put_cluster(document))

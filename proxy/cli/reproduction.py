@@ -100,7 +100,7 @@ def best_of(examples: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return min(examples, key=lambda example: (asked_of(example).left_out, len(asked_of(example).variables)))
 
 
-def curl(cluster: Cluster, example: Mapping[str, Any], ends: Ends) -> str:
+def curl_script(cluster: Cluster, example: Mapping[str, Any], ends: Ends) -> str:
     """Return a shell script that asks both sides the same and prints the answers."""
     asked = asked_of(example)
     needed = [*asked.variables, *(["BODY_FILE"] if asked.has_body else []), *([FORCE_VARIABLE] if ends.through else [])]
@@ -126,7 +126,7 @@ def curl(cluster: Cluster, example: Mapping[str, Any], ends: Ends) -> str:
     return "\n".join(lines) + "\n"
 
 
-def pytest(cluster: Cluster, example: Mapping[str, Any], ends: Ends) -> str:
+def pytest_file(cluster: Cluster, example: Mapping[str, Any], ends: Ends) -> str:
     """Return a test file that asks both sides the same, and fails as long as they differ in this place."""
     asked = asked_of(example)
     needed = [*asked.variables, *(["BODY_FILE"] if asked.has_body else []), *([FORCE_VARIABLE] if ends.through else [])]

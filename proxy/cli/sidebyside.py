@@ -60,7 +60,7 @@ def put_cluster(document: Mapping[str, Any]) -> None:
 def _beside(example: Mapping[str, Any]) -> Table:
     """Return the two sides beside each other: status, the value itself, and what stands around it."""
     sides = [*_words(example.get("sides")), "first", "second"][:2]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
     for name in ("", "", *sides):
         table.add_column(Text(name, style=COLOURS.get(name, "bold")), overflow="fold")
     for name, first, second, differs in _rows(example):

@@ -77,7 +77,7 @@ def _counted(hidden: list[str], first: Any, second: Any, differing: set[str | in
     if not hidden:
         return []
     one, other = (
-        f"{sum(name in value for name in hidden)} more, whose names may be data" if isinstance(value, dict) else UNKNOWN
+        f"{sum(name in value for name in hidden)} more (names may be data)" if isinstance(value, dict) else UNKNOWN
         for value in (first, second)
     )
     return [(OTHERS, one, other, any(name in differing for name in hidden))]

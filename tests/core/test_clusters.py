@@ -193,7 +193,7 @@ def test_whatever_is_too_long_to_be_cut_is_no_example():
     assert written({**found.example, "request_path": "x" * 5000}) == b""
 
 
-_SECRET = "sk_live_51HqXtYbZkR9"
+_SECRET = "tok_51HqXtYbZkR9"
 _NAMES = st.text(max_size=5) | st.just(_SECRET)
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5)

@@ -20,7 +20,7 @@ UUID = "0b4f9c1e-8a52-4d2e-9f62-0123456789ab"
         ("/api/configuration/{key}", "/api/configuration/maxUsers", "/api/configuration/maxUsers"),
         ("/api/configuration/{key}", "/api/configuration/en", "/api/configuration/en"),
         ("/api/configuration/{key}", "/api/configuration/user7", "/api/configuration/{key}"),
-        ("/reset/{token}", "/reset/sk_live_51HqXtYbZ", "/reset/{token}"),
+        ("/reset/{token}", "/reset/tok_51HqXtYbZ", "/reset/{token}"),
         ("/reset/{token}", "/reset/eyJhbGciOiJIUzI1NiJ9.e30.abc", "/reset/{token}"),
         ("/reset/{token}", "/reset/deadbeefdeadbeefdead", "/reset/{token}"),
         ("/reset/{token}", "/reset/kJhGfDsAqWeRtYu", "/reset/{token}"),
@@ -51,7 +51,7 @@ def test_a_path_is_shown_as_far_as_it_is_harmless(route, target, shown):
         ("q=ana&id=12345", ("q={q}", "id={id}")),
         ("filter[status]=open&user.name=x", ("filter[status]={filter[status]}", "user.name={user.name}")),
         ("filter%5Bstatus%5D=1", ("filter[status]=1",)),
-        ("sk_live_51HqXtYbZ=1&eyJhbGci0iJI=x", ("*=1", "*={*}")),
+        ("tok_51HqXtYbZ=1&eyJhbGci0iJI=x", ("*=1", "*={*}")),
         ("flag&&x=", ("flag", "x={x}")),
         ("n=%31", ("n={n}",)),
         ("&".join(f"p={n}" for n in range(50)), tuple(f"p={n}" for n in range(20))),
@@ -66,7 +66,7 @@ def test_of_header_fields_only_names_are_told_and_only_words():
         field(name, b"s3cr3t")
         for name in (
             b"authorization", b"cookie", b"accept", b"accept-language", b"x-user-id", b"user-agent", b"accept-encoding",
-            b"sec-fetch-mode", b"if-none-match", b"x-sk-live-51hqxtybz", b"x-user-id", b"traceparent", b"x-api-key",
+            b"sec-fetch-mode", b"if-none-match", b"x-tok-51hqxtybz", b"x-user-id", b"traceparent", b"x-api-key",
         )
     )  # fmt: skip
 

@@ -53,12 +53,12 @@ def test_where_there_is_no_object_there_is_nothing(first, second):
 
 
 def test_names_that_may_be_data_are_counted():
-    found = around({"sk_live_51HqXtYbZ": 1, "1234": 1, "id": 1}, {"sk_live_51HqXtYbZ": 2, "id": 1})
+    found = around({"tok_51HqXtYbZ": 1, "1234": 1, "id": 1}, {"tok_51HqXtYbZ": 2, "id": 1})
 
     assert found is not None
     assert found.rows == (
         ("id", "integer of 1 digit", "integer of 1 digit", False),
-        (OTHERS, "2 more, whose names may be data", "1 more, whose names may be data", True),
+        (OTHERS, "2 more (names may be data)", "1 more (names may be data)", True),
     )
 
 

@@ -9,7 +9,7 @@ from proxy.core.clusters import Pair
 from proxy.core.messages import field
 from tests.core.pairs import answer, pair
 
-SECRET = "sk_live_51HqXtYbZkR9mN3v"
+SECRET = "tok_51HqXtYbZkR9mN3vPw4d"
 
 
 def traces_of_it(text: str) -> list[str]:
