@@ -1,8 +1,8 @@
 """
 The HTTP API of the demo's applications, over whichever records they keep.
 
-Both applications serve it, so that equal records give equal bytes. It knows neither files nor tables,
-and nothing of a gateway before it.
+Both applications serve it, so that equal records give equal bytes, but for noise and defects that were asked for. It
+knows neither files nor tables, and nothing of a gateway before it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from proxy.demo.defects import DEFECTS, Defects, defect_routes
 from proxy.demo.entities import COMPONENTS, ID, Document, Invalid, checked, instant, patched, stamped
 from proxy.demo.faults import FAULTS, Faults, failing, fault_routes
+from proxy.demo.manner import VERSION_FIELD, Manner
 from proxy.demo.records import Records
 
 Clock = Callable[[], datetime]
@@ -32,11 +34,14 @@ _PATCHES = (_JSON, "application/merge-patch+json")
 _log = logging.getLogger("banyan.demo")
 
 
-def build_application(name: str, records: Records, clock: Clock) -> web.Application:
-    """Return the application `name` over `records`, which it closes at its end."""
+def build_application(
+    name: str, records: Records, clock: Clock, manner: Manner, defects: Defects | None = None
+) -> web.Application:
+    """Return the application `name` over `records`, which it closes at its end; with `defects` it can be given some."""
     app = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[_errors_as_json, failing])
     app[FAULTS] = Faults()
-    api = _Api(records, clock)
+    app[DEFECTS] = defects or Defects()
+    api = _Api(records, clock, manner, app[DEFECTS])
     collection = f"/api/{{component:{'|'.join(COMPONENTS)}}}"
 
     async def health(request: web.Request) -> web.Response:
@@ -44,6 +49,9 @@ def build_application(name: str, records: Records, clock: Clock) -> web.Applicat
 
     async def close(app: web.Application) -> None:
         await records.close()
+
+    async def name_version(request: web.Request, answer: web.StreamResponse) -> None:
+        answer.headers[VERSION_FIELD] = manner.version
 
     app.add_routes([
         web.get("/healthz", health),
@@ -55,15 +63,19 @@ def build_application(name: str, records: Records, clock: Clock) -> web.Applicat
         web.patch(f"{collection}/{{id}}", api.patch),
         web.delete(f"{collection}/{{id}}", api.delete),
         *fault_routes(),
+        *(defect_routes() if defects is not None else ()),
     ])  # fmt: skip
+    app.on_response_prepare.append(name_version)
     app.on_cleanup.append(close)
     return app
 
 
 class _Api:
-    def __init__(self, records: Records, clock: Clock) -> None:
+    def __init__(self, records: Records, clock: Clock, manner: Manner, defects: Defects) -> None:
         self._records = records
         self._clock = clock
+        self._manner = manner
+        self._defects = defects
         self._changing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by component
 
     async def page(self, request: web.Request) -> web.Response:
@@ -82,10 +94,18 @@ class _Api:
             raise Invalid("the cursor is not one of ours", {"cursor": "should be the `next` of the page before"})
         found = await self._records.page(component, after, limit + 1, words)
         follows = found[limit - 1]["id"] if len(found) > limit else None
-        return _answer({"data": found[:limit], "next": follows})
+        shown = [self._defects.shown(component, document) for document in found[:limit]]
+        return _answer({"data": shown, "next": follows, **self._noise(is_search=bool(words))})
+
+    def _noise(self, is_search: bool) -> Document:
+        if not self._manner.is_noisy:
+            return {}
+        made = {"generated_at": self._now()}
+        return {**made, "request_id": self._manner.new_id()} if is_search else made
 
     async def get(self, request: web.Request) -> web.Response:
-        return _answer(await self._known(*_named(request)))
+        component, entity_id = _named(request)
+        return _answer(self._defects.shown(component, await self._known(component, entity_id)))
 
     async def create(self, request: web.Request) -> web.Response:
         component, body = request.match_info["component"], await _body(request)

@@ -20,15 +20,17 @@ from aiohttp import web
 from proxy.demo import process
 from proxy.demo.api import Clock, build_application
 from proxy.demo.entities import COMPONENTS, Document, number_of, rank
+from proxy.demo.manner import Manner
 from proxy.demo.seed import Seed, everything
 
 PORT = 9001
 _LAST = "last.number"  # the highest number that an id ever was
 
 
-async def build(data: Path, clock: Clock, seed: Seed | None = None) -> web.Application:
+async def build(data: Path, clock: Clock, seed: Seed | None = None, manner: Manner | None = None) -> web.Application:
     """Return the application over the folder `data`; components that have no folder there are seeded."""
-    return build_application("legacy", await asyncio.to_thread(JsonFiles, data, seed or everything()), clock)
+    records = await asyncio.to_thread(JsonFiles, data, seed or everything())
+    return build_application("legacy", records, clock, manner or Manner())
 
 
 class JsonFiles:

@@ -20,7 +20,9 @@ from aiohttp import web
 
 from proxy.demo import process
 from proxy.demo.api import Clock, build_application
+from proxy.demo.defects import Defect, Defects
 from proxy.demo.entities import COMPONENTS, Document, number_of, rank
+from proxy.demo.manner import Manner
 from proxy.demo.seed import Seed, everything
 from proxy.demo.tables import SCHEMA, TABLES, Children, Part, Row, Statement, Table
 
@@ -29,10 +31,11 @@ _FILE = "modern.sqlite3"
 _COUNT_ON = "INSERT INTO counters VALUES (?, ?) ON CONFLICT (component) DO UPDATE SET last = max(last, excluded.last)"
 
 
-async def build(data: Path, clock: Clock, seed: Seed | None = None) -> web.Application:
+async def build(data: Path, clock: Clock, seed: Seed | None = None, manner: Manner | None = None) -> web.Application:
     """Return the application over the database in the folder `data`, which is seeded when it is new."""
     records = await SqliteTables.open(data, seed or everything())
-    return build_application("modern", records, clock)
+    manner = manner or Manner()
+    return build_application("modern", records, clock, manner, Defects(manner.defects))
 
 
 class SqliteTables:
@@ -150,7 +153,7 @@ async def _run(connection: aiosqlite.Connection, statements: Iterable[Statement]
 
 
 def main() -> int:
-    return process.run("modern", PORT, build)
+    return process.run("modern", PORT, build, may_have=tuple(Defect))
 
 
 if __name__ == "__main__":

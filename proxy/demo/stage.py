@@ -146,10 +146,20 @@ class Stage:
 
     async def fault(self, kind: str, for_s: float) -> None:
         """Let modern fail for a while."""
-        body = {"kind": kind, "for_s": for_s}
-        reply = await self.web.ask("POST", f"http://127.0.0.1:{self.ports.modern}/_demo/fault", body)
+        await self._tell_modern("POST", "/_demo/fault", {"kind": kind, "for_s": for_s})
+
+    async def plant(self, defect: str) -> None:
+        """Give modern a defect, one of `defects.Defect`; it shows in the next read."""
+        await self._tell_modern("PUT", f"/_demo/defects/{defect}")
+
+    async def heal(self, defect: str) -> None:
+        """Take a defect from modern; nothing of it stays."""
+        await self._tell_modern("DELETE", f"/_demo/defects/{defect}")
+
+    async def _tell_modern(self, method: str, path: str, body: object = None) -> None:
+        reply = await self.web.ask(method, f"http://127.0.0.1:{self.ports.modern}{path}", body)
         if reply.status != 204:
-            raise StageError(f"modern does not fail as told: {reply.body.decode()}")
+            raise StageError(f"modern does not do as told: {reply.body.decode()}")
 
     async def metric(self, name: str, **labels: str) -> float:
         """Return the sum of a metric's samples that have these labels; 0 without any."""
@@ -165,8 +175,8 @@ class Stage:
     async def _start(self) -> None:
         ports, data = self.ports, self.folder / "applications"
         commands: dict[str, Sequence[str]] = {
-            "legacy": ("-m", "proxy.demo.legacy", "--port", str(ports.legacy), "--data", str(data / "legacy")),
-            "modern": ("-m", "proxy.demo.modern", "--port", str(ports.modern), "--data", str(data / "modern")),
+            "legacy": _application("legacy", ports.legacy, data),
+            "modern": _application("modern", ports.modern, data),
             "gateway": (*BANYAN, "run", "-c", str(self.config)),
         }
         for name, command in commands.items():
@@ -197,6 +207,11 @@ class Stage:
         for child in reversed(self._children):
             await child.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _application(name: str, port: int, data: Path) -> tuple[str, ...]:
+    """Return what starts an application: noisy, as most are, so that whoever compares the two has to see through it."""
+    return ("-m", f"proxy.demo.{name}", "--port", str(port), "--data", str(data / name), "--noise")
 
 
 def free_ports(wanted: Ports | None = None) -> Ports:

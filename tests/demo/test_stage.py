@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import socket
 
+import orjson
 import pytest
 
 from proxy.core.errors import ConfigError
@@ -38,9 +39,31 @@ async def test_everything_starts_answers_as_an_operator_expects_and_leaves_nothi
             await stage.banyan("weight", "users", "140", "--why", "a test")
         await stage.fault("500", 60)
         assert await stage.metric("banyan_requests_total", component="users", side="legacy") == 1
+        with pytest.raises(StageError, match="modern does not do as told"):
+            await stage.fault("sulk", 60)
         folder = stage.folder
 
     assert not folder.exists()
+
+
+async def test_what_is_planted_shows_in_modern_alone_until_it_is_healed():
+    async def found(port):
+        return orjson.loads((await stage.web.ask("GET", f"http://127.0.0.1:{port}/api/users/50")).body)
+
+    async with Stage(free_ports(Ports(0, 0, 0, 0, 0))) as stage:
+        ports = stage.ports
+        right = await found(ports.legacy)
+        assert await found(ports.modern) == right
+        await stage.plant("missing_field")
+        assert await found(ports.modern) == {name: value for name, value in right.items() if name != "email"}
+        assert await found(ports.legacy) == right
+        await stage.heal("missing_field")
+        assert await found(ports.modern) == right
+        with pytest.raises(StageError, match="no defect is called luck; known are unread, zone"):
+            await stage.plant("luck")
+        for port in (ports.legacy, ports.modern):
+            page = orjson.loads((await stage.web.ask("GET", f"http://127.0.0.1:{port}/api/users?limit=1")).body)
+            assert "generated_at" in page, "both are noisy"
 
 
 async def test_a_gateway_that_does_not_start_says_why_and_leaves_nothing(tmp_path, monkeypatch):

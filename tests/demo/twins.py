@@ -10,10 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import orjson
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
 from proxy.demo import legacy, modern
+from proxy.demo.manner import NOISE, Manner
 from proxy.demo.seed import Seed, everything
 
 SIDES = {"legacy": legacy.build, "modern": modern.build}
@@ -21,12 +23,13 @@ SIDES = {"legacy": legacy.build, "modern": modern.build}
 
 @dataclass(frozen=True)
 class Answer:
-    """What must be equal: everything a client can tell two applications by."""
+    """What must be equal: everything a client can tell two applications by, but for the values of noise."""
 
     status: int
-    body: bytes
+    body: bytes  # without noise; as it came where there is none
     location: str | None
     content_type: str | None
+    noise: tuple[str, ...] = ()  # the names of what was left out
 
 
 class Clock:
@@ -57,8 +60,18 @@ class Twins:
 
 
 async def answer_of(response: ClientResponse) -> Answer:
-    body = await response.read()
-    return Answer(response.status, body, response.headers.get("Location"), response.headers.get("Content-Type"))
+    body, noise = without_noise(await response.read())
+    fields = response.headers
+    return Answer(response.status, body, fields.get("Location"), fields.get("Content-Type"), noise)
+
+
+def without_noise(body: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Return a body without the two fields of noise at its top, and which of them it had."""
+    document = orjson.loads(body) if body else None
+    noise = tuple(name for name in NOISE if isinstance(document, dict) and name in document)
+    if not noise:
+        return body, ()
+    return orjson.dumps({name: value for name, value in document.items() if name not in noise}), noise
 
 
 @cache
@@ -68,9 +81,10 @@ def few(count: int = 3) -> Seed:
 
 
 @asynccontextmanager
-async def twins(folder: Path, seed: Seed | None = None) -> AsyncIterator[Twins]:
+async def twins(folder: Path, seed: Seed | None = None, manner: Manner | None = None) -> AsyncIterator[Twins]:
     clock = Clock()
-    clients = {name: TestClient(TestServer(await build(folder / name, clock, seed))) for name, build in SIDES.items()}
+    apps = {name: await build(folder / name, clock, seed, manner) for name, build in SIDES.items()}
+    clients = {name: TestClient(TestServer(app)) for name, app in apps.items()}
     try:
         for client in clients.values():
             await client.start_server()
