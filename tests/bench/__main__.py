@@ -88,7 +88,8 @@ def measure(site: Site, args: argparse.Namespace) -> int:
     path.with_suffix(".svg").write_text(svg(bench.figures, machine))
     print("\n" + text(bench.figures, judged, machine))
     say(f"\nwritten to {path}, drawn in {path.with_suffix('.svg')}")
-    return 0 if all(verdict.holds for verdict in judged) and not bench.figures.failed.get(banyan.NAME) else 1
+    all_hold = all(verdict.holds for verdict in judged)
+    return 0 if all_hold and not bench.figures.failed.get(banyan.NAME) and not bench.figures.refused else 1
 
 
 def main() -> int:

@@ -15,24 +15,27 @@ from pathlib import Path
 
 from tests.bench.load import READ_PATH, USERS
 from tests.bench.processes import NotReady, free_ports, request
-from tests.bench.site import Site
+from tests.bench.site import STAMPED_PATH, Site
 
 NAME = "banyan"
 COMPONENTS = {"users": 50, "configuration": 0, "conversations": 0, "analytics": 0}  # weights
 ROUTES_EACH = 2
 
-CONFIG = """\
+CONFIG_HEAD = """\
 listen: 127.0.0.1:{port}
 probes: {{listen: 127.0.0.1:{probes}}}
 admin: {{listen: 127.0.0.1:{admin}}}
-sides:
-  legacy: {{url: http://127.0.0.1:{legacy}}}
-  modern: {{url: http://127.0.0.1:{modern}}}
 store: redis://127.0.0.1:{store}/0
 namespace: {name}
 data_dir: data
 access_log: false
 rules: rules
+"""
+
+SIDES_CONFIG = """\
+sides:
+  legacy: {{url: http://127.0.0.1:{legacy}}}
+  modern: {{url: http://127.0.0.1:{modern}}}
 """
 
 RULES = """\
@@ -45,6 +48,24 @@ routes:
   /api/{component}/{{id}}: {{entity: "{{id}}"}}
 """
 
+# Every read is asked of the other side, too, and compared. The caps are those of a side that bears it.
+MIRROR_CONFIG = """\
+shadow: {{pending: 4096}}
+sides:
+  legacy: {{url: http://127.0.0.1:{legacy}}}
+  modern: {{url: http://127.0.0.1:{modern}, shadow: {{requests_per_s: 0, concurrency: 256}}}}
+"""
+MIRROR_RULES = f"""\
+component: users
+phase: shadow
+shadow: 100
+sticky: [header:x-user-id, entity, client]
+routes:
+  /api/users: {{}}
+  /api/users/{{id}}: {{entity: "{{id}}"}}
+  {STAMPED_PATH}/{{id}}: {{compare: {{ignore: [$.generated_at]}}}}
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
@@ -52,6 +73,7 @@ class Gateway:
 
     name: str = NAME
     routes: int = len(COMPONENTS) * ROUTES_EACH  # over all components
+    is_mirroring: bool = False  # every read of users is sent to both sides, and the answers compared
 
     def __call__(self, site: Site, port: int) -> list[str]:
         probes, admin = free_ports(2)
@@ -64,13 +86,19 @@ class Gateway:
         rules.mkdir(parents=True, exist_ok=True)
         values = {"port": port, "probes": probes, "admin": admin, "name": folder.name}
         sides = {"legacy": site.legacy, "modern": site.modern, "store": site.store}
-        (folder / "config.yaml").write_text(CONFIG.format(**values, **sides))
+        (folder / "config.yaml").write_text(self._config().format(**values, **sides))
         for component, weight in COMPONENTS.items():
-            (rules / f"{component}.yaml").write_text(RULES.format(component=component, weight=weight))
+            text = RULES.format(component=component, weight=weight)
+            (rules / f"{component}.yaml").write_text(
+                MIRROR_RULES if self.is_mirroring and component == "users" else text
+            )
         further = self.routes - len(COMPONENTS) * ROUTES_EACH
         if further > 0:
             (rules / "further.yaml").write_text(further_rules(further))
         return [str(Path(sys.executable).with_name("banyan")), "run", "-c", str(folder / "config.yaml")]
+
+    def _config(self) -> str:
+        return CONFIG_HEAD + (MIRROR_CONFIG if self.is_mirroring else SIDES_CONFIG)
 
 
 def further_rules(count: int) -> str:

@@ -10,8 +10,8 @@ import xml.etree.ElementTree as xml
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from tests.bench.figures import BANYAN, LIMITS, Figures
-from tests.bench.report import number
+from tests.bench.figures import BANYAN, LIMITS, Figures, title
+from tests.bench.report import number, refusal
 
 WIDTH, LEFT, RIGHT = 720, 140, 80  # pixels: all of it, the names, and the room for a number behind the longest bar
 TITLE, ROW, BAR, GAP = 34, 22, 14, 12
@@ -19,9 +19,10 @@ OURS, PEER, LINE, INK = "#2e7d32", "#9aa5b1", "#37474f", "#1f2933"
 
 
 def svg(figures: Figures, machine: Mapping[str, object]) -> str:
-    """Return the chart of every figure that Banyan shares with a peer."""
-    jobs = [job for job, row in figures.values.items() if BANYAN in row and len(row) > 1]
-    height = sum(TITLE + ROW * len(figures.values[job]) + GAP for job in jobs) + 2 * ROW
+    """Return the chart of every figure that Banyan shares with a peer, or should."""
+    jobs = [job for job, row in figures.values.items() if _is_drawn(figures, job, row)]
+    rows = sum(len(figures.values[job]) + len(figures.refused.get(job, ())) for job in jobs)
+    height = (TITLE + GAP) * len(jobs) + ROW * rows + 2 * ROW
     root = xml.Element(
         "svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {height}", width=f"{WIDTH}",
         height=f"{height}", role="img", style="font:13px system-ui,sans-serif",
@@ -43,7 +44,7 @@ def _panel(root: xml.Element, top: int, job: str, figures: Figures, versions: Ma
     row = figures.values[job]
     most = max(max(values) for values in row.values())
     scale = (WIDTH - LEFT - RIGHT) / most if most else 0
-    _text(root, 10, top + 24, f"{job}: CPU per request, {figures.units[job]}", weight="bold")
+    _text(root, 10, top + 24, f"{title(job)}: CPU per request, {figures.units[job]}", weight="bold")
     top += TITLE
     for limit in LIMITS:
         if limit.job == job and limit.peer in row:
@@ -51,7 +52,16 @@ def _panel(root: xml.Element, top: int, job: str, figures: Figures, versions: Ma
     for name, values in row.items():
         _bar(root, top, f"{name} {versions.get(name, '')}".strip(), values, scale, OURS if name == BANYAN else PEER)
         top += ROW
+    for name, whys in figures.refused.get(job, {}).items():
+        _text(root, LEFT - 8, top + 12, name, anchor="end")
+        _text(root, LEFT, top + 12, f"not measured: {refusal(whys)}")
+        top += ROW
     return top + GAP
+
+
+def _is_drawn(figures: Figures, job: str, row: Mapping[str, Sequence[float]]) -> bool:
+    ours = BANYAN in row or BANYAN in figures.refused.get(job, {})
+    return ours and len({BANYAN, *row}) > 1
 
 
 def _bar(root: xml.Element, top: int, name: str, values: Sequence[float], scale: float, color: str) -> None:

@@ -30,10 +30,23 @@ LIMITS = (
     Limit("plain, 12 fields", 0.5, 0.7, "envoy"),
     Limit("1 MiB", 0.5, 0.8, "nginx"),
     Limit("1 MiB", 0.8, 1.1, "envoy"),
+    Limit("mirror", 0.6, 0.85, "nginx"),
+    Limit("mirror_parsed", 0.75, 1.0, "nginx"),
     Limit("start to ready", 0.8, 0.8),
     Limit("memory, idle", 70, 70),
     Limit("memory per idle connection", 10, 10),
 )
+
+
+# What a job is called where people read it; others are called by their name.
+TITLES = {
+    "mirror": "mirror, equal answers",
+    "mirror_parsed": "mirror, one field differs and is ignored",
+}
+
+
+def title(job: str) -> str:
+    return TITLES.get(job, job)
 
 
 class Outcome(StrEnum):
@@ -65,15 +78,23 @@ class Verdict:
 
 @dataclass(slots=True)
 class Figures:
-    """Values by job and proxy, one a round and in the order of the rounds."""
+    """
+    Values by job and proxy, one a round and in the order of the rounds.
+
+    A proxy that did not do what a job asks of it is in `refused`, by job, with what it did instead: that is no figure.
+    """
 
     units: dict[str, str] = field(default_factory=dict)
     values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)  # requests by proxy
+    refused: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     def add(self, job: str, unit: str, proxy: str, value: float) -> None:
         self.units[job] = unit
         self.values.setdefault(job, {}).setdefault(proxy, []).append(value)
+
+    def refuse(self, job: str, proxy: str, why: str) -> None:
+        self.refused.setdefault(job, {}).setdefault(proxy, []).append(why)
 
     def ratios(self, job: str, proxy: str, peer: str) -> list[float]:
         """Return `proxy` over `peer` for each round: neighbours in time, so that a slow minute touches both alike."""
@@ -81,6 +102,9 @@ class Figures:
         return [ours / theirs for ours, theirs in zip(row.get(proxy, ()), row.get(peer, ()), strict=False) if theirs]
 
     def verdict(self, limit: Limit) -> Verdict:
+        refused = self.refused.get(limit.job, {})
+        if BANYAN in refused or limit.peer in refused:
+            return Verdict(limit, None)
         if limit.peer is None:
             measured = self.values.get(limit.job, {}).get(BANYAN, [])
         else:
@@ -92,11 +116,11 @@ def verdicts(figures: Figures, peers_asked_for: Iterable[str]) -> list[Verdict]:
     """
     Return a verdict for each limit of a job that Banyan ran in.
 
-    A peer that was asked for and is missing leaves its limits unknown, and they do not hold; of a peer that
-    nobody asked for there is nothing to say.
+    A peer that was asked for and is missing leaves its limits unknown, and they do not hold; so does a job that Banyan
+    or the peer did not do as asked. Of a peer that nobody asked for there is nothing to say.
     """
     asked = {None, *peers_asked_for}
-    ran = {job for job, row in figures.values.items() if BANYAN in row}
+    ran = {job for rows in (figures.values, figures.refused) for job, row in rows.items() if BANYAN in row}
     return [figures.verdict(limit) for limit in LIMITS if limit.job in ran and limit.peer in asked]
 
 
@@ -109,6 +133,7 @@ def document(figures: Figures, judged: Iterable[Verdict], machine: Mapping[str, 
             for job, row in figures.values.items()
         },
         "failed_requests": figures.failed,
+        "not_done": figures.refused,
         "limits": [
             {
                 "job": verdict.limit.job,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.processes import NotReady
-from tests.bench.site import LARGE_PATH, find
+from tests.bench.site import LARGE_PATH, STAMPED_PATH, find
 
 CONNECTIONS = 32
 USERS = 64
@@ -76,6 +76,8 @@ class Load:
 PLAIN = Load("plain, 1 field", READ_PATH)
 BROWSER = Load("plain, 12 fields", READ_PATH, browser=True)
 LARGE = Load("1 MiB", LARGE_PATH)
+MIRROR = Load("mirror", READ_PATH)
+MIRROR_PARSED = Load("mirror_parsed", STAMPED_PATH + "/{user}?x=1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """
-The other proxies: how each is told to share reads half and half between two sides, and how it is started.
+The other proxies: how each is told to share reads half and half between two sides, or to send each to both, and how it
+is started.
 
 Each is left as its makers deliver it, but for what makes them alike: one thread, connections to the sides kept open,
-no access log. A peer that is not installed is simply not there.
+no access log. A peer that is not installed is simply not there. Those that mirror throw the second answer away.
 """
 
 from __future__ import annotations
@@ -16,20 +17,27 @@ from tests.bench.site import Site, find, nginx_command, nginx_head
 
 Command = Callable[[Site, int], list[str]]  # writes a configuration for this port, returns what starts it
 
+_KEPT = 'proxy_http_version 1.1; proxy_set_header Connection "";'  # connections of nginx to the sides
+
 
 def nginx(site: Site, port: int) -> list[str]:
+    shares = 'split_clients "$request_id" $side { 50% legacy; * modern; }'
+    return _nginx(site, port, shares, f"location / {{ {_KEPT} proxy_pass http://$side; }}")
+
+
+def nginx_mirror(site: Site, port: int) -> list[str]:
+    second = f"location = /second {{ internal; {_KEPT} proxy_pass http://modern$request_uri; }}"
+    return _nginx(site, port, "", f"{second} location / {{ mirror /second; {_KEPT} proxy_pass http://legacy; }}")
+
+
+def _nginx(site: Site, port: int, shares: str, locations: str) -> list[str]:
     name = f"nginx{port}"
     upstreams = "".join(
         f" upstream {side} {{ server 127.0.0.1:{at}; keepalive 128; keepalive_requests 100000000; }}\n"
         for side, at in (("legacy", site.legacy), ("modern", site.modern))
     )
     (site.folder / f"{name}.conf").write_text(
-        nginx_head(site, name)
-        + upstreams
-        + f""" split_clients "$request_id" $side {{ 50% legacy; * modern; }}
- server {{ listen 127.0.0.1:{port};
-  location / {{ proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://$side; }} }} }}
-"""
+        nginx_head(site, name) + upstreams + f" {shares}\n server {{ listen 127.0.0.1:{port}; {locations} }} }}\n"
     )
     return nginx_command(site, name)
 
@@ -56,10 +64,18 @@ backend sides
 
 
 def envoy(site: Site, port: int) -> list[str]:
+    shares = [{"name": "legacy", "weight": 50}, {"name": "modern", "weight": 50}]
+    return _envoy(site, port, {"weighted_clusters": {"clusters": shares}})
+
+
+def envoy_mirror(site: Site, port: int) -> list[str]:
+    return _envoy(site, port, {"cluster": "legacy", "request_mirror_policies": [{"cluster": "modern"}]})
+
+
+def _envoy(site: Site, port: int, action: dict[str, object]) -> list[str]:
     types = "type.googleapis.com/envoy.extensions.filters"
     router = {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{types}.http.router.v3.Router"}}
-    shares = [{"name": "legacy", "weight": 50}, {"name": "modern", "weight": 50}]
-    route = {"match": {"prefix": "/"}, "route": {"weighted_clusters": {"clusters": shares}}}
+    route = {"match": {"prefix": "/"}, "route": action}
     manager = {
         "@type": f"{types}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "in",
@@ -93,11 +109,19 @@ def envoy_cluster(name: str, port: int) -> dict[str, object]:
 
 
 def traefik(site: Site, port: int) -> list[str]:
+    return _traefik(site, port, "weighted: {services: [{name: legacy, weight: 50}, {name: modern, weight: 50}]}")
+
+
+def traefik_mirror(site: Site, port: int) -> list[str]:
+    return _traefik(site, port, "mirroring: {service: legacy, mirrors: [{name: modern, percent: 100}]}")
+
+
+def _traefik(site: Site, port: int, sides: str) -> list[str]:
     rules = site.folder / f"traefik{port}-rules.yml"
     rules.write_text(f"""http:
   routers: {{all: {{rule: "PathPrefix(`/`)", service: sides}}}}
   services:
-    sides: {{weighted: {{services: [{{name: legacy, weight: 50}}, {{name: modern, weight: 50}}]}}}}
+    sides: {{{sides}}}
     legacy: {{loadBalancer: {{servers: [{{url: "http://127.0.0.1:{site.legacy}"}}]}}}}
     modern: {{loadBalancer: {{servers: [{{url: "http://127.0.0.1:{site.modern}"}}]}}}}
 """)
@@ -127,6 +151,7 @@ http://127.0.0.1:{port} {{
 
 
 PEERS: dict[str, Command] = {"nginx": nginx, "haproxy": haproxy, "envoy": envoy, "traefik": traefik, "caddy": caddy}
+MIRRORS: dict[str, Command] = {"nginx": nginx_mirror, "envoy": envoy_mirror, "traefik": traefik_mirror}
 ASK_VERSION = {"nginx": "-v", "haproxy": "-v", "envoy": "--version", "traefik": "version", "caddy": "version"}
 
 

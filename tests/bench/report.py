@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from tests.bench.figures import Figures, Verdict
+from tests.bench.figures import Figures, Verdict, title
 
 
 def text(figures: Figures, judged: Iterable[Verdict], machine: Mapping[str, object]) -> str:
@@ -28,7 +28,7 @@ def figure_table(figures: Figures, machine: Mapping[str, object]) -> str:
     known = versions if isinstance(versions, dict) else {}
     rows = [["median (low-high)", *(f"{name} {known.get(name, '')}".strip() for name in names)]]
     for job, row in figures.values.items():
-        rows.append([f"{job}, {figures.units[job]}", *(spread(row.get(name, ())) for name in names)])
+        rows.append([f"{title(job)}, {figures.units[job]}", *(spread(row.get(name, ())) for name in names)])
     return table(rows)
 
 
@@ -50,14 +50,22 @@ def limit_table(figures: Figures, judged: Sequence[Verdict]) -> str:
     rows = [["limit", "measured", "target", "never above", "verdict"]]
     for verdict in judged:
         limit = verdict.limit
-        unit = f" × {limit.peer}" if limit.peer else f" {figures.units[limit.job]}"
-        measured = "-" if verdict.value is None else f"{verdict.value:.2f}{unit}"
-        rows.append([limit.job, measured, f"{limit.target:g}", f"{limit.never_above:g}", verdict.outcome.value])
+        unit = f" × {limit.peer}" if limit.peer else f" {figures.units.get(limit.job, '')}"
+        measured = f"-{unit}" if verdict.value is None else f"{verdict.value:.2f}{unit}"
+        rows.append([title(limit.job), measured, f"{limit.target:g}", f"{limit.never_above:g}", verdict.outcome.value])
     return table(rows)
 
 
 def failures(figures: Figures) -> str:
-    return "\n".join(f"{name}: {count} requests failed" for name, count in figures.failed.items() if count)
+    lines = [f"{name}: {count} requests failed" for name, count in figures.failed.items() if count]
+    for job, row in figures.refused.items():
+        lines += [f"{title(job)}: NOT MEASURED: {name} {refusal(whys)}" for name, whys in row.items()]
+    return "\n".join(lines)
+
+
+def refusal(whys: Sequence[str]) -> str:
+    """Return the last of the reasons why a proxy has no figure, and in how many rounds there was one."""
+    return f"{whys[-1]} (in {len(whys)} round{'s' if len(whys) > 1 else ''})"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -1,7 +1,8 @@
 """
 Where one benchmark takes place: its folder, its ports, its CPUs, and the servers that are not measured.
 
-The back end is nginx: 450 bytes of JSON on any path of both sides, 1 MiB on one. It shares a CPU with the load.
+The back end is nginx: 450 bytes of JSON on any path of both sides, 1 MiB on one. It shares a CPU with the load. A
+second one, for the job that sends every request to both sides, counts what comes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ BODY = (
 )
 LARGE_BYTES = 1 << 20
 LARGE_PATH = "/api/users/large"
+STAMPED_PATH = "/api/users/stamped"  # where the two sides say different things in one field, which comes last
+STAMPS = {"legacy": "2025-08-10T12:00:00.125Z", "modern": "2025-08-10T12:00:00.750Z"}
+COUNT_PATH = "/requests"  # of the second back end: how many came, as text
 
 # Debian keeps servers where an ordinary user's PATH does not look; the peers from packages have a folder of their own.
 PEERS_BIN = Path(__file__).parents[2] / ".bench-venv" / "bin"
@@ -77,12 +81,32 @@ def back_end(site: Site) -> Running:
     (site.folder / "large.json").write_text("x" * LARGE_BYTES)
     (site.folder / "sides.conf").write_text(
         nginx_head(site, "sides")
-        + f"""server {{ listen 127.0.0.1:{site.legacy}; listen 127.0.0.1:{site.modern}; default_type application/json;
- location = {LARGE_PATH} {{ alias {site.folder}/large.json; }}
- location / {{ return 200 '{BODY}'; }} }} }}
-"""
+        + f"server {{ listen 127.0.0.1:{site.legacy}; listen 127.0.0.1:{site.modern};\n"
+        + f"{_answers(site, 'legacy')} }} }}\n"
     )
     return Running("sides", nginx_command(site, "sides"), site.load_cpu, site.folder)
+
+
+def second_back_end(site: Site) -> Running:
+    """Start a modern side of its own on the port of `site`, which counts its requests; the caller stops it."""
+    (site.folder / "second.conf").write_text(
+        nginx_head(site, "second")
+        + f"server {{ listen 127.0.0.1:{site.modern}; location = {COUNT_PATH} {{ stub_status; }}\n"
+        + f"{_answers(site, 'modern')} }} }}\n"
+    )
+    return Running("second", nginx_command(site, "second"), site.load_cpu, site.folder)
+
+
+def _answers(site: Site, side: str) -> str:
+    return f"""default_type application/json;
+ location = {LARGE_PATH} {{ alias {site.folder}/large.json; }}
+ location {STAMPED_PATH} {{ return 200 '{stamped(side)}'; }}
+ location / {{ return 200 '{BODY}'; }}"""
+
+
+def stamped(side: str) -> str:
+    """Return what a side answers below STAMPED_PATH: as long as the other's, and different in `generated_at`."""
+    return f'{BODY[:-1]},"generated_at":"{STAMPS[side]}"}}'
 
 
 def store(site: Site) -> Running:
