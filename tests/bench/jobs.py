@@ -95,7 +95,7 @@ def mirror(bench: Bench) -> None:
     with second_back_end(site) as back_end:
         back_end.ready(site.modern, "/")
         there = replace(bench, site=site)
-        cost(there, mirroring(bench), (MIRROR, MIRROR_PARSED), second=Second(site.modern))
+        cost(there, mirroring(bench), (MIRROR, MIRROR_PARSED), second=Second(back_end, site.modern))
 
 
 def mirroring(bench: Bench) -> dict[str, Command]:

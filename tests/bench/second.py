@@ -10,7 +10,7 @@ import re
 import time
 
 from tests.bench.load import Traffic
-from tests.bench.processes import NotReady, request
+from tests.bench.processes import NotReady, Running, request
 from tests.bench.site import COUNT_PATH
 
 LEAST_PCT, MOST_PCT = 99.0, 102.0  # of the requests; a few more than the load counts are under way when it ends
@@ -19,9 +19,10 @@ SETTLE_WITHIN_S = 6.0  # longer than anything waits for its turn
 
 
 class Second:
-    """The back end on `port`, which counts."""
+    """The back end on `port`, which counts; does not own its process."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, running: Running, port: int) -> None:
+        self._running = running
         self._port = port
         self._looks = 0
 
@@ -30,7 +31,7 @@ class Second:
         end_s = time.monotonic() + SETTLE_WITHIN_S
         came = self._look()
         while time.monotonic() < end_s:
-            time.sleep(QUIET_S)
+            self._running.idle(QUIET_S)
             before, came = came, self._look()
             if came == before:
                 return came

@@ -258,7 +258,7 @@ def test_the_second_back_end_counts_what_comes_and_not_who_asks_for_the_number(s
     alone = replace(site, modern=free_ports(1)[0])
     with second_back_end(alone) as running:
         running.ready(alone.modern, COUNT_PATH)
-        second = Second(alone.modern)
+        second = Second(running, alone.modern)
         before = second.count()
         for _ in range(7):
             request(alone.modern, "/api/users/1")
@@ -268,8 +268,9 @@ def test_the_second_back_end_counts_what_comes_and_not_who_asks_for_the_number(s
 
 @needs_nginx
 def test_a_second_back_end_that_does_not_count_is_no_witness(site: Site):
-    with pytest.raises(NotReady, match="does not say how many"):
-        Second(site.modern).count()
+    alone = replace(site, modern=free_ports(1)[0])
+    with second_back_end(alone) as running, pytest.raises(NotReady, match="does not say how many"):
+        Second(running, site.modern).count()
 
 
 def in_part(site: Site, port: int) -> list[str]:
