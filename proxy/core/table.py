@@ -183,7 +183,7 @@ def _watch(route: Route, component: ComponentRules) -> Watch | None:
     share = rules.shadow if route.shadow is None else route.shadow
     noise = rules.noise.sample
     if noise is None:
-        noise = NOISE_PCT if shadowed else 0.0
+        noise = NOISE_PCT if shadowed and share else 0.0  # who wants no shadow reads gets no others either
     if not (noise or (shadowed and share)) or component.phase is Phase.RETIRED:
         return None
     return Watch(
