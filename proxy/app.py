@@ -225,6 +225,7 @@ async def running(
         if embedded is not None:
             background.spawn("embedded_store", embedded.keep, lambda what: log.warning("embedded_store", what=what))
         gc.collect()
+        gc.set_threshold(50_000, 20, 50)
         gc.freeze()  # what lives until the end need not be looked at by every collection
         yield replica
         await _farewell(replica)

@@ -11,9 +11,8 @@ content type is compared, and callers count them apart. The note in a redirect i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.core.codings import decoded
 from proxy.core.comparerules import CompareRules
@@ -27,7 +26,7 @@ from proxy.core.documents import (
     compare_bodies,
 )
 from proxy.core.mediatypes import is_json, members, same_type
-from proxy.core.messages import COLON, value_of, values_of
+from proxy.core.messages import COLON, value_behind, values_of
 from proxy.core.oddities import Oddity
 
 __all__ = ["EQUAL", "Answer", "Comparison", "Difference", "Kind", "Oddity", "compare"]
@@ -35,11 +34,12 @@ __all__ = ["EQUAL", "Answer", "Comparison", "Difference", "Kind", "Oddity", "com
 MOST_BYTES = 8 << 20
 
 _CODING, _TYPE, _LOCATION, _COOKIE = b"content-encoding", b"content-type", b"location", b"set-cookie"
+_TYPE_START = _TYPE + COLON
+_TYPE_START = _TYPE + COLON
 _LF = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One whole answer as it came; `fields` are its header lines (`core.messages`), `body` may have a coding."""
 
     status: int
@@ -59,14 +59,14 @@ def compare(
 
     `most` differences are looked for, and bodies of up to `most_bytes` without their coding.
     """
-    status = first.status
-    if status == second.status and first.body == second.body and not 300 <= status < 400:
-        one, other = first.fields, second.fields
-        if one == other or _have_same(one, other, _starts_of(rules.headers)):
-            return EQUAL
+    status, one, other = first.status, first.fields, second.fields
+    same = status == second.status and not 300 <= status < 400
+    same = same and (one == other or _have_same(one, other, _starts_of(rules.headers)))
+    if same and first.body == second.body:
+        return EQUAL
     if status != second.status and not (rules.by_class and status // 100 == second.status // 100):
         return Comparison((Difference(Kind.STATUS, "status", (), status, second.status),))
-    fields = _differing_fields(first.fields, second.fields, _counted(status, rules))[:most]
+    fields = () if same else _differing_fields(first.fields, second.fields, _counted(status, rules))[:most]
     if status >= 400:
         return Comparison(fields) if fields else EQUAL
     body = _compare_bodies(first, second, rules, most, most_bytes)
@@ -149,7 +149,7 @@ def _compare_bodies(first: Answer, second: Answer, rules: CompareRules, most: in
     codings, others = _codings_of(first), _codings_of(second)
     if codings == others and first.body == second.body:
         return EQUAL
-    are_json = is_json(value_of(first.fields, _TYPE) or b"") or is_json(value_of(second.fields, _TYPE) or b"")
+    are_json = _says_json(first.fields) or _says_json(second.fields)
     if not are_json and _are_redirects(first, second):
         return EQUAL
     one, other = decoded(first.body, codings, most_bytes), decoded(second.body, others, most_bytes)
@@ -158,6 +158,11 @@ def _compare_bodies(first: Answer, second: Answer, rules: CompareRules, most: in
     if isinstance(other, Oddity):
         return Comparison(oddity=other)
     return compare_bodies(one, other, rules, most, is_json=are_json)
+
+
+def _says_json(fields: bytes) -> bool:
+    value = value_behind(fields, _TYPE_START) or b""
+    return value == b"application/json" or is_json(value)
 
 
 def _codings_of(answer: Answer) -> bytes:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -31,8 +30,7 @@ _ALWAYS_64_BITS = 19  # digits
 _SPACED_NAME = re.compile(rb'"[ \t\r\n]+:').search
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """One parsed text: objects are dicts, arrays lists, numbers int and float, or Decimal where `is_exact`."""
 
     value: Any

@@ -25,6 +25,7 @@ INLINE_BYTES = 16_384  # two answers that are longer together are compared in a 
 _TYPE = b"content-type: "
 _TYPE_ALONE = (b"content-type",)
 _REDIRECT = range(300, 400)
+_EXPLAINED = f"{Outcome.EXPLAINED}:"
 
 
 class Pairing:
@@ -209,7 +210,7 @@ def count_equal(looker: Looker, copy: Copy, comparison: Comparison) -> None:
     outcome, reason = outcome_of_equal(copy.request.method, copy.head.status, bool(comparison.explained))
     tally.add(outcome, reason, b"" if reason else looker.entity_of(copy))
     for rule in comparison.explained:
-        tally.note(f"{Outcome.EXPLAINED}:{rule}")
+        tally.note(_EXPLAINED + rule)
 
 
 def answer_of(head: AnswerHead, body: bytes, origins: tuple[bytes, ...]) -> Answer:
