@@ -135,8 +135,8 @@ def pytest_file(cluster: Cluster, example: Mapping[str, Any], ends: Ends) -> str
         f'quote(os.environ[{each.text!r}], safe="/%")' if each.is_variable else repr(each.text) for each in asked.target
     ]
     urls = {side: ends.through or ends.urls[side] for side in asked.sides}
-    force = f'{{"x-banyan-force": f"{{side}};{{os.environ[{FORCE_VARIABLE!r}]}}"}}' if ends.through else "{}"
-    body = 'pathlib.Path(os.environ["BODY_FILE"]).read_bytes()' if asked.has_body else "None"
+    force = f', **{{"x-banyan-force": f"{{side}};{{os.environ[{FORCE_VARIABLE!r}]}}"}}' if ends.through else ""
+    body = ', content=pathlib.Path(os.environ["BODY_FILE"]).read_bytes()' if asked.has_body else ""
     return _PYTEST.format(
         comments="\n".join(_comments(cluster, asked, needed)),
         imports=("import pathlib\n" if asked.has_body else "")
@@ -155,7 +155,7 @@ def pytest_file(cluster: Cluster, example: Mapping[str, Any], ends: Ends) -> str
 _QUOTE = "from urllib.parse import quote\n"
 _PYTEST = '''\
 {comments}
-# Fails as long as the sides differ in this place; the rules of comparison are not applied here.
+# Fails as long as the sides differ in this place; the rules of comparison are not applied.
 
 import json
 import os
@@ -169,10 +169,9 @@ FIELDS = {{{fields}}}
 
 def ask(side):
     """Ask one side."""
-    fields = {{**FIELDS, **{force}}}
-    body = {body}
+    fields = {{**FIELDS{force}}}
     with httpx.Client(trust_env=False, timeout=30) as client:
-        return client.request({method!r}, URLS[side] + TARGET, headers=fields, content=body)
+        return client.request({method!r}, URLS[side] + TARGET, headers=fields{body})
 
 
 def document(answer):

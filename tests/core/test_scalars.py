@@ -60,7 +60,7 @@ def test_names_that_would_break_keys_and_labels_are_refused(name):
     assert fault(scalars.checked_name, name).startswith("should be a name of small letters")
 
 
-@pytest.mark.parametrize("name", ["all", "unclaimed"])
+@pytest.mark.parametrize("name", ["all", "unclaimed", "list", "show", "close"])
 def test_names_with_a_meaning_of_their_own_are_refused(name):
     assert fault(scalars.checked_name, name) == f"`{name}` is a word of its own, no component can be called so"
 
