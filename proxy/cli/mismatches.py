@@ -44,7 +44,7 @@ class Verbs(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-mismatches = typer.Typer(cls=Verbs, help="Where the answers of the sides differ: list (or nothing), show, close.")
+mismatches = typer.Typer(cls=Verbs, help="Where the answers of the sides differ: list, show, close.")
 
 
 @mismatches.command(_LIST)

@@ -28,7 +28,7 @@ def init(
     modern: Annotated[str, typer.Option("--modern", metavar="URL", help="Where its replacement is.")],
     folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where to write.")] = Path(),
 ) -> None:
-    """Write a first config.yaml and rules folder; overwrites nothing."""
+    """Write first settings and rules; overwrites nothing."""
     written, steps = write_project(folder, legacy, modern)
     put("\n".join(f"wrote {path}" for path in written))
     say(steps)

@@ -12,7 +12,7 @@ from proxy.cli.application import invoke
 BANYAN = Path(sys.executable).with_name("banyan")
 COMMANDS = (
     *("init", "run", "demo", "check", "routes", "explain", "status", "schema"),
-    *("weight", "phase", "emergency", "rollback", "rules", "mismatches", "doctor"),
+    *("weight", "phase", "emergency", "rollback", "rules", "mismatches", "noise", "doctor"),
 )
 
 

@@ -86,11 +86,13 @@ def example(first: Any, second: Any, **values: Any) -> dict[str, Any]:
 def run(folder: Path, name: str, text: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a script, or a test file, with nothing but these variables."""
     (folder / name).write_text(text)
-    words = (
-        ["sh", name] if name.endswith(".sh") else [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name]
-    )
-    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1", **variables}
-    return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=60)
+    return run_again(folder, name, **variables)
+
+
+def run_again(folder: Path, *names: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    words = ["sh"] if names[0].endswith(".sh") else [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **variables}
+    return subprocess.run([*words, *names], cwd=folder, env=env, capture_output=True, text=True, timeout=120)
 
 
 BUGS = [
