@@ -247,7 +247,7 @@ def test_the_example_that_needs_least_is_taken():
     assert best_of([plain, {**plain, "at": "later"}]) == plain
 
 
-EVIL = 'x\'; touch gone; \'\n touch gone\n""" $(touch gone) `touch gone` \x00 #'
+EVIL = 'x\'; touch gone; \'\n touch gone\n""" $(touch gone) `touch gone` #'
 
 
 def test_what_others_wrote_into_an_example_is_not_run(tmp_path, sides):

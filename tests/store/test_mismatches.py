@@ -124,7 +124,7 @@ async def test_one_is_found_by_its_id_whichever_component_has_it(store):
     assert await store.find("x", []) is None
 
 
-async def test_examples_are_the_newest_and_bounded(store):
+async def test_examples_are_the_newest_and_bounded(store, link):
     for number in range(MOST_EXAMPLES + 5):
         await store.record(batch(sighting(number=number), number=number + 1))
     await store.record(batch(replace(sighting(), example={}), number=99))
@@ -133,6 +133,7 @@ async def test_examples_are_the_newest_and_bounded(store):
     examples = await store.examples(found)
     assert [each["number"] for each in examples] == list(range(MOST_EXAMPLES + 4, 4, -1))
     assert found.count == MOST_EXAMPLES + 6
+    assert await link.call("LLEN", f"banyan:{{users}}:mismatches:{found.id}:examples") == MOST_EXAMPLES
 
 
 async def test_clusters_are_bounded_and_the_rest_is_counted_together(store, link):
