@@ -247,19 +247,35 @@ def test_the_example_that_needs_least_is_taken():
     assert best_of([plain, {**plain, "at": "later"}]) == plain
 
 
-EVIL = 'x\'; touch gone; \'\n touch gone\n""" $(touch gone) `touch gone` #'
+EVIL = ("$(touch gone)", "`touch gone`", "x; touch gone; '", "'; touch gone; '", '"; touch gone; "', "x\n touch gone\n")
+EVIL_PYTHON = (
+    '"""\nopen("gone", "w")\n"""',
+    "'+str(open('gone', 'w'))+'",
+    '"+str(open("gone", "w"))+"',
+    "x\nopen('gone', 'w')",
+)
 
 
-def test_what_others_wrote_into_an_example_is_not_run(tmp_path, sides):
+@pytest.mark.parametrize("evil", [*EVIL, *EVIL_PYTHON])
+def test_what_others_wrote_into_an_example_is_not_run(tmp_path, sides, evil):
     told = {
-        "method": EVIL, "request_path": f"/{EVIL}{{{EVIL}}}", "query": [f"{EVIL}={EVIL}", f"a={EVIL}"],
-        "fields": [EVIL], "kind": EVIL, "path": EVIL, "steps": [EVIL, 1], "sides": [EVIL, EVIL], "statuses": 1,
+        "method": evil, "request_path": f"/{evil}{{{evil}}}", "query": [f"{evil}={evil}", f"a={evil}"],
+        "fields": [evil], "kind": evil, "path": evil, "steps": [evil, 1], "sides": [evil, evil], "statuses": 1,
     }  # fmt: skip
-    cluster = Cluster("0123456789", EVIL, EVIL, EVIL, EVIL, EVIL, 1, 1, EVIL, EVIL, "open")
+    cluster = Cluster("0123456789", evil, evil, evil, evil, evil, 1, 1, evil, evil, "open")
     variables = dict.fromkeys(asked_of(told).variables, "x")
 
-    for odd in (told, {**told, "kind": "header"}, dict.fromkeys(told, 1), {}):
-        run(tmp_path, "ask.sh", curl_script(cluster, odd, ends(sides)), **variables)
-        run(tmp_path, "test_it.py", pytest_file(cluster, odd, ends(sides)), **variables)
+    for odd in (told, {**told, "kind": "header"}):
+        if evil in EVIL:
+            assert "curl" in run(tmp_path, "ask.sh", curl_script(cluster, odd, ends(sides)), **variables).stderr
+        else:
+            run(tmp_path, "test_it.py", pytest_file(cluster, odd, ends(sides)), **variables)
         ast.parse(pytest_file(cluster, odd, ends(sides)))
     assert not (tmp_path / "gone").exists()
+
+
+@pytest.mark.parametrize("odd", [{}, dict.fromkeys(("method", "query", "fields", "steps", "sides", "request_path"), 1)])
+def test_an_example_that_makes_no_sense_asks_for_the_root(tmp_path, sides, odd):
+    assert run(tmp_path, "ask.sh", curl_script(CLUSTER, odd, ends(sides))).returncode == 0
+    assert [each[:2] for side in sides for each in side.asked] == [("GET", "/")] * 2
+    ast.parse(pytest_file(CLUSTER, odd, ends(sides)))
