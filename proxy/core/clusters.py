@@ -113,27 +113,32 @@ def is_id(text: str) -> bool:
     return len(text) == ID_DIGITS and all(character in "0123456789abcdef" for character in text)
 
 
-def sightings(pair: Pair) -> tuple[Sighting, ...]:
-    """Return one sighting for each cluster of a pair, in the order of the differences; items of a list are one."""
+def fingerprint_of(component: str, route: str, difference: Difference) -> Fingerprint:
+    """Return the cluster that a difference belongs to."""
+    path = difference.path
+    if difference.kind is Kind.HEADER and not is_word(path):
+        path = "*"
+    return Fingerprint(component, route, path, difference.kind.value, _shape(difference))
+
+
+def sightings(pair: Pair, *, examples: bool = True) -> tuple[Sighting, ...]:
+    """
+    Return one sighting for each cluster of a pair, in the order of the differences; items of a list are one.
+
+    Without `examples` it is cheap: no body is looked at.
+    """
     found: dict[Fingerprint, list[Difference]] = {}
     for difference in pair.comparison.differences:
-        found.setdefault(_fingerprint(pair, difference), []).append(difference)
-    if not found:
-        return ()
+        found.setdefault(fingerprint_of(pair.component, pair.route, difference), []).append(difference)
     entity = xxh3_64_intdigest(pair.entity or pair.target)
-    documents = _documents(pair) if any(each[0].place or each[0].path == "$" for each in found.values()) else None
+    if not examples or not found:
+        return tuple(Sighting(of, entity, pair.at_s) for of in found)
+    documents = _documents(pair) if any(each[0].path.startswith("$") for each in found.values()) else None
     common = _common(pair)
     return tuple(
         Sighting(of, entity, pair.at_s, {**common, **_told(pair, of, same, tuple(found), documents)})
         for of, same in found.items()
     )
-
-
-def _fingerprint(pair: Pair, difference: Difference) -> Fingerprint:
-    path = difference.path
-    if difference.kind is Kind.HEADER and not is_word(path):
-        path = "*"
-    return Fingerprint(pair.component, pair.route, path, difference.kind.value, _shape(difference))
 
 
 def _shape(difference: Difference) -> str:

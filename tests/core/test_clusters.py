@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.clusters import MOST_EXAMPLE_BYTES, Fingerprint, catch_all, is_id, sightings, written
+from proxy.core.clusters import MOST_EXAMPLE_BYTES, Fingerprint, catch_all, fingerprint_of, is_id, sightings, written
 from proxy.core.compare import Answer
 from proxy.core.messages import field
 from proxy.core.rules import Side
@@ -100,6 +100,14 @@ def test_an_example_says_what_a_reproduction_needs():
             "more": 0,
         },
     }
+
+
+def test_a_sighting_without_an_example_is_of_the_same_cluster():
+    each = pair({"a": 1, "b": 1}, {"a": 2})
+
+    assert sightings(each, examples=False) == tuple(replace(one, example={}) for one in sightings(each))
+    (first, _) = each.comparison.differences
+    assert fingerprint_of("users", "GET /api/users/{id}", first) == sightings(each)[0].of
 
 
 def test_the_primary_is_first_also_after_the_cutover():
