@@ -34,7 +34,7 @@ from proxy.admin.connections import Terms, listening
 from proxy.admin.probes import build_probes
 from proxy.admin.readiness import not_ready
 from proxy.background import Background
-from proxy.behind import Behind
+from proxy.behind import Behind, Told
 from proxy.core.errors import StoreError
 from proxy.core.instances import Change, Roster
 from proxy.core.limits import ClientDeadlines, PoolLimits, WireLimits
@@ -220,7 +220,7 @@ async def running(
         await stack.enter_async_context(_listening(replica, sockets, process))
         background = await stack.enter_async_context(Background(log))  # ends first: what it works with still stands
         _spawn(replica, background, settings, log)
-        replica.behind.spawn(background, link, replica.events, replica.fleet, replica.id, lambda: replica.table.epoch)
+        replica.behind.spawn(background, lambda: replica.table.epoch)
         background.spawn("reload", asked.pass_on)
         if embedded is not None:
             background.spawn("embedded_store", embedded.keep, lambda what: log.warning("embedded_store", what=what))
@@ -258,7 +258,7 @@ async def _built(
         _manner(settings, replica_id),
         replica.tripped,
     )
-    behind = Behind(settings, gateway, placed, wheel)
+    behind = Behind(settings, gateway, placed, wheel, Told(link, events, fleet, replica_id))
     stack.push_async_callback(behind.close)
     follower = Follower(
         link, events, log, on_change=replica.follow, prepare=replica.prepare, snapshot=Snapshot(settings.data_dir),

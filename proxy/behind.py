@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 from proxy.background import Background
 from proxy.core.errors import StoreError
@@ -21,6 +22,7 @@ from proxy.store.events import Events
 from proxy.store.evidence import EvidenceStore
 from proxy.store.fleet import Fleet
 from proxy.store.link import Link
+from proxy.store.mismatches import MismatchStore
 from proxy.wire.instances import Place
 from proxy.wire.pool import Pool
 from proxy.wire.wheel import Wheel
@@ -29,15 +31,28 @@ from proxy.workers.findings import Findings
 from proxy.workers.loads import Bounds, Load
 from proxy.workers.sandwich import Sandwiches
 from proxy.workers.shadow import Shadows
+from proxy.workers.sightings import Sightings
 from proxy.workers.tallies import Tallies
 
 FLEET_S = 5.0  # between two looks at how many replicas share the caps
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Where it is told what was found, and by whom."""
+
+    link: Link
+    events: Events
+    fleet: Fleet
+    replica: str
+
+
 class Behind:
     """Shadow reads and what comes of them; owns their pools."""
 
-    def __init__(self, settings: Settings, gateway: Gateway, places: Mapping[Side, list[Place]], wheel: Wheel) -> None:
+    def __init__(
+        self, settings: Settings, gateway: Gateway, places: Mapping[Side, list[Place]], wheel: Wheel, told: Told
+    ) -> None:
         rules = settings.shadow
         self.tallies, self.self_tallies = Tallies(), Tallies()
         gateway.settling = Settling(rules.settle_s)
@@ -46,7 +61,9 @@ class Behind:
             rules.timeout_s, rules.body_bytes, rules.buffer_bytes, rules.pending, rules.floor_per_h
         )  # fmt: skip
         self.shadows = Shadows(loads, bounds, self.tallies, self.self_tallies, gateway.may_ask_unseen)
-        self.findings = Findings(gateway.settling)
+        self._told = told
+        self.sightings = Sightings(MismatchStore(told.link), told.events, told.replica)
+        self.findings = Findings(gateway.settling, self.sightings)
         self.sandwiches = Sandwiches(
             self.shadows, gateway.settling, self.findings, rules.rereads_per_s, rules.pending
         )  # fmt: skip
@@ -54,16 +71,16 @@ class Behind:
         self.shadows.on_noise = self.findings.noisy
         gateway.watch = self.shadows.watcher
 
-    def spawn(
-        self, background: Background, link: Link, events: Events, fleet: Fleet, replica: str, epoch: Callable[[], str]
-    ) -> None:
-        """Start the work."""
+    def spawn(self, background: Background, epoch: Callable[[], str]) -> None:
+        """Start the work; `epoch` is that of the rules in force."""
+        told = self._told
         background.spawn("shadow_reads", self.shadows.run)
         background.spawn("second_looks", self.sandwiches.run)
-        background.spawn("fleet_size", self._follow_fleet, fleet)
+        background.spawn("sightings", self.sightings.run)
+        background.spawn("fleet_size", self._follow_fleet, told.fleet)
         for name, tallies in (("evidence", self.tallies), ("noise", self.self_tallies)):
-            store = EvidenceStore(link, "evidence" if tallies is self.tallies else "noise")
-            deliveries = Deliveries(tallies, store, events, replica, epoch)
+            store = EvidenceStore(told.link, "evidence" if tallies is self.tallies else "noise")
+            deliveries = Deliveries(tallies, store, told.events, told.replica, epoch)
             background.spawn(name, deliveries.run)
 
     async def close(self) -> None:

@@ -63,6 +63,8 @@ class CompareRules:
         self.headers = tuple(name.encode() for name in compare.headers)
         self.by_class = compare.status == "class"
         self.reveal = compare.reveal
+        said = [repr(each) for each, until_s in found if until_s is None or until_s > now_s]
+        self.basis = "\n".join((*said, *compare.headers, compare.status))  # what makes two answers equal, and no more
         working = ((each.path, each) for each, until_s in found if until_s is None or until_s > now_s)
         self._rules: _Paths[Treatment] = _Paths(working)
         self._revealed: _Paths[str] = _Paths((path, path) for path in compare.reveal)

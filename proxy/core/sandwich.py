@@ -62,8 +62,8 @@ def judge(looks: Looks, settled: bool) -> Verdict:
         return Verdict(Outcome.INCONCLUSIVE, Doubt.CHANGED)
     if not settled:
         return Verdict(Outcome.INCONCLUSIVE, Doubt.UNSETTLED)
-    before = _beside(looks.first.differences, noise)
-    after = _beside(looks.again.differences, noise)
+    before = beside(looks.first.differences, noise)
+    after = beside(looks.again.differences, noise)
     known = {(each.kind, each.path) for each in before}
     stands = tuple(each for each in after if (each.kind, each.path) in known)
     if stands:
@@ -82,8 +82,8 @@ def doubt_of(first: Answer, again: Answer, *, is_primary: bool) -> Doubt | None:
     return Doubt.SECONDARY_FAILED if again.status in DECLINED else None
 
 
-def _beside(differences: Iterable[Difference], noise: tuple[Difference, ...]) -> tuple[Difference, ...]:
-    """Return the differences that are not in or below a place where the primary differs from itself."""
+def beside(differences: Iterable[Difference], noise: Iterable[Difference]) -> tuple[Difference, ...]:
+    """Return the differences that are not in or below a place of `noise`."""
     noisy = {each.path for each in noise}
     return tuple(each for each in differences if not any(_is_within(each.path, path) for path in noisy))
 

@@ -84,8 +84,7 @@ class Route:
 
     def _compile(self, watch: Watch, now_s: float) -> None:
         self.rules = CompareRules(watch.compare, now_s)
-        said = "".join((watch.compare.model_dump_json(exclude={"reveal"}), *self.rules.expired))
-        self._digest = xxh3_64_hexdigest(said.encode())
+        self._digest = xxh3_64_hexdigest(self.rules.basis.encode())
 
 
 class Taker(Protocol):

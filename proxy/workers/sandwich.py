@@ -42,7 +42,7 @@ class Settled(Protocol):
 class Found(Protocol):
     """Who takes what was found out."""
 
-    def mismatch(self, pairing: Pairing, verdict: Verdict) -> None: ...
+    async def mismatch(self, pairing: Pairing, verdict: Verdict) -> None: ...
     def noise(self, pairing: Pairing, verdict: Verdict) -> None: ...
     def is_known(self, pairing: Pairing) -> bool: ...
 
@@ -137,7 +137,7 @@ class Sandwiches:
             verdict = await self._verdict(pairing)
         except _Doubtful as exc:
             verdict = Verdict(Outcome.INCONCLUSIVE, exc.doubt)
-        self._conclude(pairing, verdict)
+        await self._conclude(pairing, verdict)
 
     async def _verdict(self, pairing: Pairing) -> Verdict:
         primary = pairing.looker.plan.primary
@@ -150,6 +150,7 @@ class Sandwiches:
         last = await self._read(pairing, primary, first)
         own = (await self._compare(pairing, first, again), await self._compare(pairing, again, last))
         looks = Looks(pairing.comparison, own, await self._compare(pairing, again, other))
+        pairing.first, pairing.second, pairing.comparison = again, other, looks.again
         looker = pairing.looker
         key = looker.key_of(pairing.copy)
         return judge(looks, self._settled.is_settled(looker.plan.component or "", key, pairing.since_s))
@@ -158,7 +159,7 @@ class Sandwiches:
         """Say whether a side that fails this read again and again answers the others well: then it is the read."""
         return pairing.tries >= len(RECHECKS_S) and self._shadows.loads[side].back_off.is_full
 
-    def _conclude(self, pairing: Pairing, verdict: Verdict) -> None:
+    async def _conclude(self, pairing: Pairing, verdict: Verdict) -> None:
         tally, entity = pairing.looker.route.tally, pairing.looker.entity_of(pairing.copy)
         if verdict.noise:
             self._found.noise(pairing, verdict)
@@ -171,7 +172,7 @@ class Sandwiches:
             return
         tally.add(verdict.outcome, "", entity if verdict.outcome is Outcome.MISMATCHED else b"")
         if verdict.outcome is Outcome.MISMATCHED:
-            self._found.mismatch(pairing, verdict)
+            await self._found.mismatch(pairing, verdict)
 
     def _note_oddity(self, pairing: Pairing, comparison: Comparison) -> None:
         """Count what is strange about answers that differ, once for each read."""

@@ -55,7 +55,7 @@ class Findings:
     noises: list[tuple[Pairing, Verdict]] = field(default_factory=list)
     known: bool = False
 
-    def mismatch(self, pairing: Pairing, verdict: Verdict) -> None:
+    async def mismatch(self, pairing: Pairing, verdict: Verdict) -> None:
         self.mismatches.append((pairing, verdict))
 
     def noise(self, pairing: Pairing, verdict: Verdict) -> None:
