@@ -95,7 +95,7 @@ def put_explanation(document: Mapping[str, Any]) -> None:
     )  # fmt: skip
     for number, step in enumerate(document["steps"], 1):
         out.print(Text(f"  {number}. {step['name']}: {step['text']}"))
-    names = ("component", "route", "kind", "version", "bucket", "entity", "fallback", "primary")
+    names = ("component", "route", "kind", "version", "bucket", "entity", "fallback", "shadow", "primary")
     rest = ((name, str(document[name])) for name in names if document.get(name) is not None)
     out.print(Text("  " + ", ".join(f"{name} {value}" for name, value in rest)))
 
@@ -185,6 +185,7 @@ def _remarks(each: Mapping[str, Any]) -> Iterable[str]:
         yield f"breaker open: {breaker['side']} in {breaker['replica']}"
     for drift in each["drifts"]:
         yield _drift(drift)
+    yield from each["warnings"]
     if each["compared"]:
         yield from _compared(each["compared"])
     yield f"going back: {each['going_back']}"

@@ -32,11 +32,11 @@ class Pairing:
     """
     A read, and the answers of the two sides (or of one, asked twice), the primary's first.
 
-    `comparison` is None as long as they were not compared; `since_s` is when the read began, `tries` how often it was
-    looked at again.
+    `comparison` is None as long as they were not compared; `since_s` is when the read began, `tries` how often nothing
+    could be said of it.
     """
 
-    __slots__ = ("comparison", "copy", "first", "looker", "second", "since_s", "tries")
+    __slots__ = ("comparison", "copy", "first", "looker", "second", "since_s", "stood", "tries")
 
     def __init__(
         self, copy: Copy, looker: Looker, first: Answer, second: Answer, comparison: Comparison | None
@@ -48,6 +48,7 @@ class Pairing:
         self.comparison = comparison
         self.since_s = copy.started_s
         self.tries = 0
+        self.stood = False  # a difference stood once, and is looked at anew
 
 
 class Asker(Protocol):

@@ -34,7 +34,9 @@ _FINAL = frozenset((Doubt.DENIED, Doubt.TRANSIENT, Doubt.NO_BUDGET, Doubt.BARRED
 
 
 class Settled(Protocol):
-    """Says whether nobody wrote to an entity from a while before a moment until now."""
+    """Says whether nobody wrote to an entity, by this replica, from `settle_s` before a moment until now."""
+
+    settle_s: float
 
     def is_settled(self, component: str, entity: bytes, since_s: float) -> bool: ...
 
@@ -124,7 +126,7 @@ class Sandwiches:
     async def _look(self, pairing: Pairing) -> None:
         """Find out what a difference is worth, or when to look again."""
         try:
-            if pairing.tries:
+            if pairing.tries or pairing.stood:
                 await self._read_anew(pairing)
             if pairing.comparison is None:
                 pairing.comparison = await self._compare(pairing, pairing.first, pairing.second)
@@ -132,7 +134,7 @@ class Sandwiches:
                 conclude_equal(pairing, pairing.comparison)
                 return
             self._note_oddity(pairing, pairing.comparison)
-            if self._found.is_known(pairing):
+            if not pairing.stood and self._found.is_known(pairing):
                 return
             verdict = await self._verdict(pairing)
         except _Doubtful as exc:
@@ -168,7 +170,12 @@ class Sandwiches:
             if verdict.doubt in _FINAL or pairing.tries >= len(RECHECKS_S):
                 self._inconclusive(pairing, verdict.doubt)
             else:
-                self._again_later(pairing)
+                self._again_later(pairing, RECHECKS_S[pairing.tries])
+                pairing.tries += 1
+            return
+        if verdict.outcome is Outcome.MISMATCHED and not pairing.stood and self.cap.replicas > 1:
+            pairing.stood = True  # somebody may have written by another replica: what is on its way arrives meanwhile
+            self._again_later(pairing, self._settled.settle_s)
             return
         tally.add(verdict.outcome, "", entity if verdict.outcome is Outcome.MISMATCHED else b"")
         if verdict.outcome is Outcome.MISMATCHED:
@@ -182,9 +189,8 @@ class Sandwiches:
     def _inconclusive(self, pairing: Pairing, doubt: Doubt) -> None:
         pairing.looker.route.tally.add(Outcome.INCONCLUSIVE, doubt.value)
 
-    def _again_later(self, pairing: Pairing) -> None:
-        due_s = self._shadows.clock() + RECHECKS_S[pairing.tries]
-        pairing.tries += 1
+    def _again_later(self, pairing: Pairing, after_s: float) -> None:
+        due_s = self._shadows.clock() + after_s
         heapq.heappush(self._later, _Later(due_s, next(self._numbers), pairing))
 
     # Reading again

@@ -357,3 +357,32 @@ async def test_whatever_a_side_says_the_client_gets_its_answer_and_it_is_counted
         await client.send(request("/api/users/42"))
         assert (await client.answer()).body == b'{"id":42,"unread":3}'
         await stage.counted(mismatched=1)
+
+
+# Other replicas
+
+
+async def test_with_other_replicas_a_mismatch_has_to_stand_until_their_writes_have_arrived():
+    async with shadowing() as stage:
+        stage.sandwiches.cap.replicas = 2
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
+        await stage.get()
+        await until(lambda: stage.sandwiches.waiting == 1 and not stage.sandwiches.at_work)
+        assert stage.counts == {}
+
+        stage.clock.by_s += 2.1
+        await stage.counted(mismatched=1)
+        assert paths(stage) == ["$.unread"]
+
+
+async def test_a_write_by_another_replica_that_arrives_meanwhile_is_no_mismatch():
+    async with shadowing() as stage:
+        stage.sandwiches.cap.replicas = 2
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
+        await stage.get()
+        await until(lambda: stage.sandwiches.waiting == 1 and not stage.sandwiches.at_work)
+
+        stage.rig.modern.script = says(A)
+        stage.clock.by_s += 2.1
+        await stage.counted(matched=1)
+        assert stage.counts == {"matched": 1}
