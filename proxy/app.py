@@ -77,6 +77,7 @@ if TYPE_CHECKING:  # only several processes need these
 
 EXIT_OK, EXIT_PORT, EXIT_STORE = 0, 1, 5
 TICK_S = 0.25
+SWITCH_S = 0.001  # after which a thread that compares lets the event loop on; usual are 5 ms
 LAST_CALL_S = 0.5  # who came to probes or admin just before others took over gets so long to ask
 BEGIN_S = 1.0  # how long the start waits for the store; without it the snapshot or the files serve
 
@@ -225,7 +226,8 @@ async def running(
         if embedded is not None:
             background.spawn("embedded_store", embedded.keep, lambda what: log.warning("embedded_store", what=what))
         gc.collect()
-        gc.set_threshold(50_000, 20, 50)
+        gc.set_threshold(50_000, 20, 50)  # hardly anything is left to it: exchanges end without a circle
+        sys.setswitchinterval(SWITCH_S)
         gc.freeze()  # what lives until the end need not be looked at by every collection
         yield replica
         await _farewell(replica)

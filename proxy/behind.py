@@ -26,10 +26,11 @@ from proxy.store.mismatches import MismatchStore
 from proxy.wire.instances import Place
 from proxy.wire.pool import Pool
 from proxy.wire.wheel import Wheel
+from proxy.workers.aside import Aside
 from proxy.workers.evidence import Deliveries
 from proxy.workers.findings import Findings
 from proxy.workers.loads import Bounds, Load
-from proxy.workers.sandwich import Sandwiches
+from proxy.workers.sandwich import Limits, Sandwiches
 from proxy.workers.shadow import Shadows
 from proxy.workers.sightings import Sightings
 from proxy.workers.tallies import Tallies
@@ -63,10 +64,10 @@ class Behind:
         self.shadows = Shadows(loads, bounds, self.tallies, self.self_tallies, gateway.may_ask_unseen)
         self._told = told
         self.sightings = Sightings(MismatchStore(told.link), told.events, told.replica)
-        self.findings = Findings(gateway.settling, self.sightings)
-        self.sandwiches = Sandwiches(
-            self.shadows, gateway.settling, self.findings, rules.rereads_per_s, rules.pending
-        )  # fmt: skip
+        self.aside = Aside()
+        self.findings = Findings(gateway.settling, self.sightings, self.aside)
+        limits = Limits(rules.rereads_per_s, rules.pending)
+        self.sandwiches = Sandwiches(self.shadows, gateway.settling, self.findings, self.aside, limits)
         self.shadows.on_suspect = self.sandwiches.suspect
         self.shadows.on_noise = self.findings.noisy
         gateway.watch = self.shadows.watcher
@@ -84,7 +85,8 @@ class Behind:
             background.spawn(name, deliveries.run)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and let go of what is being compared."""
+        self.aside.close()
         for load in self.shadows.loads.values():
             await load.pool.close()
 

@@ -7,7 +7,6 @@ only sampled: it is counted without a second look, so that one bug on a busy rou
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from time import time
 from typing import Protocol
@@ -17,6 +16,7 @@ from proxy.core.compare import Comparison, Difference
 from proxy.core.evidence import Outcome
 from proxy.core.noise import AS, COMPARED, forms_of, name_of
 from proxy.core.sandwich import Verdict, beside
+from proxy.workers.aside import Aside
 from proxy.workers.asked import INLINE_BYTES, Pairing
 from proxy.workers.sandwich import Settled
 
@@ -36,8 +36,9 @@ class Sink(Protocol):
 class Findings:
     """Takes what was found out."""
 
-    def __init__(self, settled: Settled, sink: Sink, clock: Callable[[], float] = time) -> None:
+    def __init__(self, settled: Settled, sink: Sink, aside: Aside, clock: Callable[[], float] = time) -> None:
         self._settled = settled
+        self._aside = aside
         self._sink = sink
         self._clock = clock
         self._examples: dict[str, int] = {}  # of each cluster, that were sent from here
@@ -50,7 +51,7 @@ class Findings:
         found = sightings(pair, examples=False)
         if any(self._examples.get(each.id, 0) < MOST_EXAMPLES for each in found):
             is_short = len(pair.first.body) + len(pair.second.body) <= INLINE_BYTES
-            found = sightings(pair) if is_short else await asyncio.to_thread(sightings, pair)
+            found = sightings(pair) if is_short else await self._aside.do(sightings, pair)
             self._count(found)
         self._sink.add(pair.component, found)
 

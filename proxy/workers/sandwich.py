@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Awaitable
 from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
@@ -25,6 +24,7 @@ from proxy.core.rules import Side
 from proxy.core.sampling import Cap
 from proxy.core.sandwich import DECLINED, RECHECKS_S, Doubt, Looks, Verdict, doubt_of, judge
 from proxy.wire.asking import TooLong, whole_answer
+from proxy.workers.aside import Aside
 from proxy.workers.asked import INLINE_BYTES, Pairing, answer_of, conclude_equal
 from proxy.workers.loads import Load
 from proxy.workers.shadow import Shadows
@@ -57,6 +57,14 @@ class _Doubtful(Exception):
         self.doubt = doubt
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many re-reads a second in the whole fleet (0: no cap), and how many differences that wait for them."""
+
+    rereads_per_s: float = 20.0
+    pending: int = 256
+
+
 @dataclass(order=True, slots=True)
 class _Later:
     due_s: float
@@ -65,14 +73,15 @@ class _Later:
 
 
 class Sandwiches:
-    """Reads again what differs; `run` does the work. `rereads_per_s` is a cap of the whole fleet, 0: none."""
+    """Reads again what differs; `run` does the work."""
 
-    def __init__(self, shadows: Shadows, settled: Settled, found: Found, rereads_per_s: float, pending: int) -> None:
+    def __init__(self, shadows: Shadows, settled: Settled, found: Found, aside: Aside, limits: Limits) -> None:
         self._shadows = shadows
+        self._aside = aside
         self._settled = settled
         self._found = found
-        self._pending = pending
-        self.cap = Cap(rereads_per_s)
+        self._pending = limits.pending
+        self.cap = Cap(limits.rereads_per_s)
         self._ready: deque[Pairing] = deque()
         self._later: list[_Later] = []
         self._numbers = count()
@@ -251,5 +260,4 @@ class Sandwiches:
         rules: CompareRules = pairing.looker.route.rules
         if len(first.body) + len(second.body) <= INLINE_BYTES:
             return compare(first, second, rules)
-        work: Awaitable[Comparison] = asyncio.to_thread(compare, first, second, rules)
-        return await work
+        return await self._aside.do(compare, first, second, rules)

@@ -17,9 +17,10 @@ from proxy.core.sandwich import Verdict
 from proxy.gateway.settling import Settling
 from proxy.wire.instances import Place
 from proxy.wire.pool import Pool
+from proxy.workers.aside import Aside
 from proxy.workers.asked import Pairing
 from proxy.workers.loads import Bounds, Load
-from proxy.workers.sandwich import Sandwiches
+from proxy.workers.sandwich import Limits, Sandwiches
 from proxy.workers.shadow import Shadows
 from proxy.workers.tallies import Tallies
 from tests.peers import Exchange, RawClient, Script
@@ -144,7 +145,8 @@ async def shadowing(
             loads[side] = Load(own, gateway.sides[side], concurrency, per_s)
         shadows = Shadows(loads, bounds, Tallies(), Tallies(), gateway.may_ask_unseen, clock)
         findings = Findings()
-        sandwiches = Sandwiches(shadows, gateway.settling, findings, rereads_per_s, pending=64)
+        aside = Aside()
+        sandwiches = Sandwiches(shadows, gateway.settling, findings, aside, Limits(rereads_per_s, pending=64))
         stage = Stage(rig, shadows, sandwiches, findings, clock)
         shadows.on_suspect, shadows.on_noise = sandwiches.suspect, stage.noisy.append
         gateway.watch = shadows.watcher
@@ -155,6 +157,7 @@ async def shadowing(
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+            aside.close()
             for load in loads.values():
                 await load.pool.close()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from proxy.core.clusters import MOST_EXAMPLES, Sighting
+from proxy.workers.aside import Aside
 from proxy.workers.findings import NOISE_SEEN, SAMPLED, Findings
 from tests.waiting import until
 from tests.workers.shadowing import USERS, Stage, says, shadowing
@@ -37,7 +38,7 @@ def learned(stage: Stage) -> dict[str, int]:
 def findings_of(stage: Stage) -> tuple[Findings, Keeping]:
     """Let a stage's findings be real ones."""
     keeping = Keeping()
-    findings = Findings(stage.rig.gateway.settling, keeping)
+    findings = Findings(stage.rig.gateway.settling, keeping, Aside())
     stage.sandwiches._found = findings
     stage.shadows.on_noise = findings.noisy
     return findings, keeping
