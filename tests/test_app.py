@@ -15,6 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
+from proxy.core.clusters import sightings
+from proxy.store.link import Link
+from proxy.store.mismatches import Batch, MismatchStore
+from tests.core.pairs import pair
 from tests.peers import Answer, Exchange, RawClient, Side, answering, asked, ok
 from tests.replicas import USERS, Replica, fetch, scrape
 from tests.store.servers import Server, binaries
@@ -488,6 +492,19 @@ async def test_a_folder_of_rules_that_is_missing_is_told_and_traffic_goes_on(hou
 async def _because(replica: Replica, word: str) -> dict[str, Any] | None:
     document = (await fetch(replica.admin, "/api/v1/status"))[1]
     return document if any(word in sentence for sentence in document["because"]) else None
+
+
+async def test_every_replica_tells_the_mismatches_of_all(house):
+    one, other = [await house.replica() for _ in range(2)]
+    link = Link(house.server.url)
+    await MismatchStore(link).record(Batch("users", "one", 1, sightings(pair({"a": 1}, {"a": 2}))))
+    await link.close()
+
+    for replica in (one, other):
+        status, (found,) = await fetch(replica.admin, "/api/v1/mismatches")
+        assert (status, found["path"], found["status"]) == (200, "$.a", "open")
+    await publish(other, "mismatches", "close", found["id"], "--why", "fixed")
+    assert (await fetch(one.admin, f"/api/v1/mismatches/{found['id']}"))[1]["closed_why"] == "fixed"
 
 
 async def test_run_says_what_is_wrong_in_one_line_and_its_exit_code(house):

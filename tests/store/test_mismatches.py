@@ -335,7 +335,7 @@ async def test_at_worst_a_component_takes_twenty_five_megabytes(store, link):
     for number in range(MOST_EXAMPLES + 2):
         for begin in range(0, len(paths), 67):
             found = [sighting(path, text="x" * 4_000) for path in paths[begin : begin + 67]]
-            await store.record(batch(*found, number=number * 100 + begin + 1))
+            await store.record(batch(*found, number=number * 1_000 + begin + 1))
     for each in await store.read(["users"]):
         await link.call("PFADD", f"banyan:{{users}}:mismatches:{each.id}:entities", *range(3_000))
 
