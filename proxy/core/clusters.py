@@ -24,6 +24,7 @@ from proxy.core.compare import MOST_BYTES, Answer, Comparison, Difference, Kind
 from proxy.core.comparerules import CompareRules
 from proxy.core.documents import ABSENT
 from proxy.core.errors import NotAllowed
+from proxy.core.jsonpaths import TooDeep
 from proxy.core.jsontext import Document, exactly, parse
 from proxy.core.messages import values_of
 from proxy.core.model import Compare
@@ -237,7 +238,10 @@ def _revealing(paths: tuple[str, ...]) -> CompareRules:
 
 def _is_revealed(this: Difference, paths: tuple[str, ...], documents: tuple[Any, Any]) -> bool:
     """Say whether a path names the place of a difference, or something that it is a part of."""
-    state = _revealing(paths).revealed(*documents)
+    try:
+        state = _revealing(paths).revealed(*documents)
+    except TooDeep:  # where a path leads in such a document nobody knows, so nothing is shown
+        return False
     value = documents[0] if this.first is not ABSENT else documents[1]
     for key in this.place:
         if state.values:

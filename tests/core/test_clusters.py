@@ -158,6 +158,15 @@ def test_values_are_shown_where_the_rules_reveal_them(reveal, values):
     assert found.example.get("revealed") == values
 
 
+def test_where_a_path_cannot_be_followed_nothing_is_revealed():
+    deep: Any = 1
+    for _ in range(150):
+        deep = {"a": deep}
+
+    found = sightings(pair({"deep": deep, "b": 1}, {"deep": deep, "b": 2}, reveal=("$.b", "$..a[?@ == 1]")))
+    assert [each.example.get("revealed") for each in found] == [None]
+
+
 def test_revealed_values_are_cut_and_an_absent_one_is_none():
     (found,) = sightings(pair({"a": "x" * 500}, {}, reveal=("$.a",)))
 
@@ -221,3 +230,21 @@ def test_no_secret_stands_in_an_example(first, second, target):
     for each in found:
         assert _SECRET not in repr(replace(each, entity=0))
         assert _SECRET.lower() not in written(each.example).decode().lower()
+
+
+_CODINGS = st.sampled_from([b"", b"gzip", b"br", b"nothing"])
+
+
+@given(st.binary(max_size=40) | st.sampled_from([b"{", b'{"a":1,"a":2}', b"[" * 300]), _CODINGS, st.binary(max_size=30))
+def test_whatever_the_sides_and_clients_send_there_is_an_example(body, coding, target):
+    fields = field(b"content-encoding", coding) if coding else b""
+    odd = Answer(200, fields, body)
+    rest = target.replace(b"\r", b"").replace(b"\n", b"")
+
+    for found in (
+        sightings(pair(odd, {"a": 1}, target=rest, request_fields=field(b"x", rest), entity=rest)),
+        sightings(pair({"a": 1}, Answer(500, fields, body), target=b"/api/users/" + rest, reveal=("$",))),
+    ):
+        for each in found:
+            assert written(each.example)
+            assert orjson.loads(written(each.example))["request_path"].startswith("/")
