@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from proxy.store.link import Link
 from proxy.store.mismatches import KEPT_S, Batch, MismatchStore
 from tests.core.pairs import AT_S, pair
 from tests.store.secretive import dumped, secretive, traces_of_it
+from tests.store.servers import Server
 
 ROUTE = "GET /api/users/{id}"
 
@@ -34,6 +35,12 @@ def batch(*found: Sighting, number: int = 1, replica: str = "one") -> Batch:
 
 def kinds(events: Iterable[Event]) -> list[tuple[str, Any]]:
     return [(each.kind, each.facts["id"]) for each in events]
+
+
+@pytest.fixture
+async def link(server: Server, make_link: Callable[..., Link]) -> Link:
+    """A patient one: what is tested here are no deadlines."""
+    return make_link(server.url, connect_s=20.0, read_s=20.0)
 
 
 @pytest.fixture
