@@ -43,6 +43,7 @@ routes:
 DEFAULTS = """\
 # What all components share unless their own file says otherwise, for example:
 # fallback: {on: [connect, timeout, reset, 5xx], budget_pct: 20}
+# shadow: 10             # % of reads that are asked of the other side, too, and compared; see `banyan mismatches`
 """
 
 NEXT_STEPS = """\

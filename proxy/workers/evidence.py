@@ -61,9 +61,9 @@ class Deliveries:
                 batch = self._batch(tally)
 
     def _batch(self, tally: Tally) -> Batch | None:
-        news = tally.take_news()
-        if not news:
+        if not tally.news:
             return None
+        news = tally.take_news()
         self._number += 1
         return Batch(
             tally.component,

@@ -41,6 +41,7 @@ class Route:
         self.watch: Watch | None = None
         self.rules = CompareRules()
         self._pairs = 0
+        self._rests_on: tuple[object, ...] = ()
         self._version = 0
         self._digest = ""
 
@@ -63,8 +64,11 @@ class Route:
             return
         if self.rules.next_expiry_s is not None and now_s >= self.rules.next_expiry_s:
             self._compile(watch, now_s)
-        self.tally.rest_on(Basis(self._digest, watch.phase.value, legacy, modern, self._version))
-        self.self_tally.rest_on(Basis(self._digest, version=self._version))
+        rests_on = (self._digest, watch.phase, legacy, modern, self._version)
+        if rests_on != self._rests_on:
+            self._rests_on = rests_on
+            self.tally.rest_on(Basis(self._digest, watch.phase.value, legacy, modern, self._version))
+            self.self_tally.rest_on(Basis(self._digest, version=self._version))
 
     def is_due_for_test(self) -> bool:
         """Say whether the comparator is to be tested with this pair: one in TEST_EVERY, the first one of a route."""
