@@ -35,7 +35,7 @@ from proxy.workers.shadow import Shadows
 from proxy.workers.sightings import Sightings
 from proxy.workers.tallies import Tallies
 
-FLEET_S = 5.0  # between two looks at how many replicas share the caps
+FLEET_S = 15.0  # between two looks at how many replicas share the caps
 
 
 @dataclass(frozen=True, slots=True)

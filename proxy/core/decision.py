@@ -127,6 +127,7 @@ class Plan:
     needs_entity: bool = False  # the bucket depends on a key in the body: plan again with `entity` once it is read
     alarm: bool = False  # a write to a readonly component
     ambiguous: bool = False
+    affects: tuple[str, ...] = ()  # other components that a write changes, too
 
     __hash__ = object.__hash__  # equal by value, but kept by identity: hashing every field costs more than planning
 

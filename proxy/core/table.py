@@ -69,8 +69,8 @@ class RouteRules:
     """What decides about the requests of one route, and the plans that were made for it so far."""
 
     __slots__ = (
-        "_made", "_on", "_validators", "by_weight", "calm", "component", "deadlines", "entity", "follows_writes",
-        "is_read", "key", "to_modern", "version", "watch", "weight_bp",
+        "_made", "_on", "_validators", "affects", "by_weight", "calm", "component", "deadlines", "entity",
+        "follows_writes", "is_read", "key", "to_modern", "version", "watch", "weight_bp",
     )  # fmt: skip
 
     def __init__(self, key: str, route: Route, template: Template, component: ComponentRules, table: Table) -> None:
@@ -78,6 +78,7 @@ class RouteRules:
         self.key = key
         self.component = component
         self.version = table.version
+        self.affects = route.affects
         self.is_read = route.kind == "read"
         self.follows_writes = route.follow == "writes"
         self.entity = None if route.entity is None else EntityKey.of(route.entity, template)
@@ -166,6 +167,7 @@ class RouteRules:
             needs_entity=reason is Reason.WEIGHT and self._needs_body(),
             alarm=raises_alarm(component.rules.kind, kind),
             ambiguous=reason is Reason.AMBIGUOUS,
+            affects=self.affects if kind is RequestKind.WRITE else (),
         )
 
     def _confirms(self, side: Side, fallback: Side | None) -> bool:

@@ -20,9 +20,14 @@ class Write(Exchange):
         self._entity = (plan.entity.of_path(self._planned.params) or b"") if plan.entity and not plan.ambiguous else b""
         if plan.component is not None:
             self._gateway.settling.began(plan.component, self._entity)
+            for other in plan.affects:
+                self._gateway.settling.began(other, b"")
         super().begin()
 
     def _record(self, status: int, now: float = 0.0) -> None:
-        if not self._recorded and self._plan.component is not None:
-            self._gateway.settling.ended(self._plan.component, self._entity)
+        plan = self._plan
+        if not self._recorded and plan.component is not None:
+            self._gateway.settling.ended(plan.component, self._entity)
+            for other in plan.affects:
+                self._gateway.settling.ended(other, b"")
         super()._record(status, now)

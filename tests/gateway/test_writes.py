@@ -51,6 +51,15 @@ async def test_a_create_unsettles_all_entities():
         assert settled(rig, b"1", later_s=2.5)
 
 
+async def test_a_write_unsettles_what_it_affects():
+    importing = {**USERS, "component": "imports", "routes": {"POST /import": {"affects": ["users"]}}}
+    async with running(USERS, importing) as rig:
+        await asked(rig.port, b"POST /import HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 2\r\n\r\nhi")
+
+        assert not settled(rig, b"1")
+        assert settled(rig, b"1", later_s=2.5)
+
+
 async def test_a_read_unsettles_nothing():
     async with running(USERS) as rig:
         await asked(rig.port, b"GET /api/users/42 HTTP/1.1\r\nHost: shop.test\r\n\r\n")
