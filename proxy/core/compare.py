@@ -69,7 +69,7 @@ def compare(
     fields = () if same else _differing_fields(first.fields, second.fields, _counted(status, rules))[:most]
     if status >= 400:
         return Comparison(fields) if fields else EQUAL
-    body = _compare_bodies(first, second, rules, most, most_bytes)
+    body = _compare_bodies(first, second, rules, (most, most_bytes), same)
     if not fields or not body.is_readable:
         return body
     cut = body.cut or len(fields) + len(body.differences) > most
@@ -145,10 +145,15 @@ def _shown(values: list[bytes]) -> Any:
 # Bodies
 
 
-def _compare_bodies(first: Answer, second: Answer, rules: CompareRules, most: int, most_bytes: int) -> Comparison:
-    codings, others = _codings_of(first), _codings_of(second)
+def _compare_bodies(
+    first: Answer, second: Answer, rules: CompareRules, bounds: tuple[int, int], same: bool
+) -> Comparison:
+    """Compare two bodies; `same` says that their codings are, `bounds` how many differences and bytes are looked at."""
+    codings = _codings_of(first)
+    others = codings if same else _codings_of(second)
     if codings == others and first.body == second.body:
         return EQUAL
+    most, most_bytes = bounds
     are_json = _says_json(first.fields) or _says_json(second.fields)
     if not are_json and _are_redirects(first, second):
         return EQUAL

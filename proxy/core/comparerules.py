@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from proxy.core.jsonpaths import Step, keys_of, query_of, steps_of
 from proxy.core.model import Compare
 from proxy.core.places import State, places
+from proxy.core.shortcut import Cut, cut_of
 
 
 class How(StrEnum):
@@ -63,10 +64,11 @@ class CompareRules:
         self.headers = tuple(name.encode() for name in compare.headers)
         self.by_class = compare.status == "class"
         self.reveal = compare.reveal
-        said = [repr(each) for each, until_s in found if until_s is None or until_s > now_s]
+        working = [each for each, until_s in found if until_s is None or until_s > now_s]
+        self.cuts = tuple(_cuts(working))
+        said = map(repr, working)
         self.basis = "\n".join((*said, *compare.headers, compare.status))  # what makes two answers equal, and no more
-        working = ((each.path, each) for each, until_s in found if until_s is None or until_s > now_s)
-        self._rules: _Paths[Treatment] = _Paths(working)
+        self._rules: _Paths[Treatment] = _Paths((each.path, each) for each in working)
         self._revealed: _Paths[str] = _Paths((path, path) for path in compare.reveal)
 
     def root(self, *documents: Any) -> State[Treatment]:
@@ -100,6 +102,15 @@ class _Paths(Generic[_T]):
         }
         named = [(tuple(Step((key,)) for key in place), end) for place, end in found]
         return places([*self._always, *named])
+
+
+def _cuts(rules: Iterable[Treatment]) -> Iterator[Cut]:
+    """Yield what can be cut out of a text: members that are ignored, as far as their paths are of the plainest form."""
+    for each in rules:
+        steps = steps_of(each.path) if each.how is How.IGNORE else None
+        cut = None if steps is None else cut_of(steps, each.text)
+        if cut is not None:
+            yield cut
 
 
 def _treatments(compare: Compare) -> Iterator[tuple[Treatment, float | None]]:

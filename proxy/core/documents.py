@@ -24,6 +24,7 @@ from proxy.core.names import is_word
 from proxy.core.oddities import Oddity
 from proxy.core.pairing import ANY, NULL_IS_MISSING, NUMBERS, paired, told, written
 from proxy.core.places import State
+from proxy.core.shortcut import explained_by
 
 MOST_DIFFERENCES = 50
 MOST_CONTAINERS = 200_000  # arrays and objects: to read so many takes 12 ms in which no other thread runs
@@ -98,6 +99,10 @@ def compare_bodies(
         return EQUAL
     if not is_json and not (_OPENS(first) and _OPENS(second)):
         return _as_a_whole(rules, Kind.VALUE, first, second)
+    if rules.cuts and is_json:
+        explained = explained_by(first, second, rules.cuts)
+        if explained is not None:
+            return Comparison(explained=explained)
     if _has_too_many(first) or _has_too_many(second):
         return Comparison(oddity=Oddity.TOO_MANY)
     one, other = parse(first), parse(second)

@@ -205,8 +205,8 @@ def conclude_equal(pairing: Pairing, comparison: Comparison) -> None:
 def count_equal(looker: Looker, copy: Copy, comparison: Comparison) -> None:
     """Count two equal answers, and the rules by which they are."""
     tally = looker.route.tally
-    if comparison is EQUAL and copy.head.status == 200 and copy.request.method == b"GET":
-        tally.match(looker.entity_of(copy))  # nearly always
+    if copy.head.status == 200 and copy.request.method == b"GET":
+        tally.match(looker.entity_of(copy), comparison.explained)  # nearly always
         return
     outcome, reason = outcome_of_equal(copy.request.method, copy.head.status, bool(comparison.explained))
     tally.add(outcome, reason, b"" if reason else looker.entity_of(copy))

@@ -131,6 +131,7 @@ class Sandwiches:
                 await self._look(pairing)
             finally:
                 self.at_work -= 1
+            await asyncio.sleep(0)  # what needs no re-read does not wait by itself: clients come in between
 
     async def _look(self, pairing: Pairing) -> None:
         """Find out what a difference is worth, or when to look again."""

@@ -15,7 +15,7 @@ from proxy.core.evidence import Basis, Outcome
 
 MOST_ENTITIES = 20_000  # of a route between two batches: beyond it they are fewer than they are, and the bound higher
 MOST_REASONS = 100
-_MATCHED = Outcome.MATCHED.value
+_MATCHED, _EXPLAINED = Outcome.MATCHED.value, Outcome.EXPLAINED.value
 
 
 @dataclass(slots=True)
@@ -53,12 +53,15 @@ class Tally:
             if outcome is Outcome.MISMATCHED:
                 self.news.differing.add(number)
 
-    def match(self, entity: bytes) -> None:
-        """Count a read whose answers were equal."""
+    def match(self, entity: bytes, by_rules: tuple[str, ...] = ()) -> None:
+        """Count a read whose answers were equal, or are by some rules."""
         total, news = self.total, self.news
-        total[_MATCHED] = total.get(_MATCHED, 0) + 1
         counts = news.counts
-        counts[_MATCHED] = counts.get(_MATCHED, 0) + 1
+        name = _EXPLAINED if by_rules else _MATCHED
+        total[name] = total.get(name, 0) + 1
+        counts[name] = counts.get(name, 0) + 1
+        for rule in by_rules:
+            self._count(f"{name}:{rule}")
         if len(news.entities) < MOST_ENTITIES:
             news.entities.add(xxh3_64_intdigest(entity))
 

@@ -8,6 +8,7 @@ import gzip
 import pytest
 
 from proxy.core.evidence import Outcome
+from proxy.core.limits import SECOND_LOOKS
 from proxy.core.rules import Side
 from proxy.workers.loads import Bounds
 from tests.peers import Exchange, RawClient, answering, asked
@@ -386,3 +387,20 @@ async def test_a_write_by_another_replica_that_arrives_meanwhile_is_no_mismatch(
         stage.clock.by_s += 2.1
         await stage.counted(matched=1)
         assert stage.counts == {"matched": 1}
+
+
+async def test_many_differences_that_need_no_second_look_do_not_hold_the_loop_up():
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
+        await stage.get()
+        await stage.counted(mismatched=1)
+        stage.findings.known = True
+        ((pairing, _),) = stage.findings.mismatches
+        for _ in range(60):
+            stage.sandwiches.suspect(pairing)
+
+        turns = 0
+        while stage.sandwiches.waiting:
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns > 60 / SECOND_LOOKS
