@@ -131,6 +131,7 @@ async def shadowing(
     concurrency: int = 32,
     per_s: float = 0.0,
     rereads_per_s: float = 0.0,
+    differences: int = 64,
     **options: Any,
 ) -> AsyncIterator[Stage]:
     """Run a gateway with `components` (default: USERS, each read shadowed)."""
@@ -146,7 +147,7 @@ async def shadowing(
         shadows = Shadows(loads, bounds, Tallies(), Tallies(), gateway.may_ask_unseen, clock)
         findings = Findings()
         aside = Aside()
-        sandwiches = Sandwiches(shadows, gateway.settling, findings, aside, Limits(rereads_per_s, pending=64))
+        sandwiches = Sandwiches(shadows, gateway.settling, findings, aside, Limits(rereads_per_s, differences))
         stage = Stage(rig, shadows, sandwiches, findings, clock)
         shadows.on_suspect, shadows.on_noise = sandwiches.suspect, stage.noisy.append
         gateway.watch = shadows.watcher
