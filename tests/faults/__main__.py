@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.machine import commit, processor
-from tests.faults import gateway_tried, sides_failing
+from tests.faults import gateway_tried, shadows_failing, sides_failing
 from tests.faults.plan import FAULTS
 from tests.faults.play import Fault, Result, Tempo, play
 from tests.faults.report import document, text
 
 OUT = Path(__file__).parent / "out"
-SCENES = (sides_failing, gateway_tried)  # importing them enters their faults
+SCENES = (sides_failing, gateway_tried, shadows_failing)  # importing them enters their faults
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:

@@ -6,7 +6,7 @@ What must hold whatever happens (nothing torn, nothing twice, no write on the wr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tests.faults.load import Fate, Outcome
@@ -16,12 +16,18 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    name: str, title: str, *, proxied: bool = False, instances: int = 1, **settings: Any
+    name: str,
+    title: str,
+    *,
+    proxied: bool = False,
+    instances: int = 1,
+    rules: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> Callable[[Scene], Scene]:
-    """Enter a scene into FAULTS; `instances` is how many modern has."""
+    """Enter a scene into FAULTS; `instances` is how many modern has, `rules` are of the component `users`."""
 
     def enter(scene: Scene) -> Scene:
-        FAULTS[name] = Fault(name, title, scene, proxied, instances, settings)
+        FAULTS[name] = Fault(name, title, scene, proxied, instances, settings, rules or {})
         return scene
 
     return enter

@@ -70,7 +70,7 @@ Scene = Callable[["Play"], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault of the plan; `settings` are what the gateway needs besides its defaults."""
+    """One fault of the plan; `settings` and `rules` are what the gateway needs besides its defaults."""
 
     name: str
     title: str
@@ -78,6 +78,7 @@ class Fault:
     proxied: bool = False
     instances: int = 1  # of modern
     settings: Mapping[str, Any] = field(default_factory=dict)
+    rules: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Play:
@@ -210,7 +211,8 @@ async def _watching(play: Play) -> AsyncIterator[None]:
 async def play(fault: Fault, tempo: Tempo) -> Result:
     """Play one fault on a stage of its own."""
     settings = {**fault.settings, "timeouts": {**fault.settings.get("timeouts", {}), **tempo.timeouts}}
-    async with set_up(fault.proxied, fault.instances, tempo.breaker, settings) as stage:
+    rules = {**fault.rules, **({"breaker": dict(tempo.breaker)} if tempo.breaker else {})}
+    async with set_up(fault.proxied, fault.instances, rules, settings) as stage:
         playing = Play(stage, Load(stage.replica.port, tempo.rate), tempo)
         before = stage.replica.rss_bytes
         async with _watching(playing):

@@ -99,6 +99,7 @@ class Stage:
     modern: SideProcess
     replica: Replica
     proxies: dict[str, FaultProxy] = field(default_factory=dict)
+    users: Mapping[str, Any] = field(default_factory=lambda: USERS)  # the rules in force
     said: list[str] = field(default_factory=list)  # what gateways of before wrote to stderr
 
     @property
@@ -112,6 +113,20 @@ class Stage:
         self.said.append(self.replica.stderr)
         await self.replica.start()
         return code
+
+    async def rule(self, **changes: Any) -> None:
+        """Edit the rule file, and wait until the gateway goes by it; at once if nothing changes."""
+        users = {**self.users, **changes}
+        if users == self.users:
+            return
+        before = await self.metric("banyan_rule_version")
+        self.users = users
+        self.replica.rules(users)
+
+        async def follows() -> bool:
+            return await self.metric("banyan_rule_version") > before
+
+        await until(follows, 20)
 
     async def metric(self, begins: str) -> float:
         """Return the sum of the samples whose name (and labels) begin like this."""
@@ -129,10 +144,10 @@ class Stage:
 
 @asynccontextmanager
 async def set_up(
-    proxied: bool, instances: int, breaker: Mapping[str, Any], settings: Mapping[str, Any]
+    proxied: bool, instances: int, rules: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> AsyncIterator[Stage]:
     """
-    Open a stage; `settings` differ from the gateway's defaults.
+    Open a stage; `settings` differ from the gateway's defaults, `rules` from those of USERS.
 
     `proxied` puts a fault proxy before each side. Of several `instances` of modern the first one is `Stage.modern`, and
     the one behind the proxy; all of them write into the same log.
@@ -168,9 +183,10 @@ async def set_up(
             first = replica.settings["sides"]["modern"].pop("url")
             urls = [first, *(f"http://127.0.0.1:{side.port}" for side in others)]
             replica.settings["sides"]["modern"]["urls"] = urls
-        replica.rules({**USERS, "breaker": dict(breaker)} if breaker else USERS)
+        users = {**USERS, **rules}
+        replica.rules(users)
         stack.push_async_callback(replica.close)
         await replica.start()
-        stage = Stage(folder, store, sides["legacy"], sides["modern"], replica, proxies)
+        stage = Stage(folder, store, sides["legacy"], sides["modern"], replica, proxies, users)
         await stage.ready()
         yield stage

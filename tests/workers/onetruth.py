@@ -145,13 +145,17 @@ class Crowd:
     async def come(self, clients: int = 12, each: int = 25, writing: bool = True) -> None:
         """Let so many come and go; whoever waits for a side that hangs waits in vain."""
         self.seed += 1
-        left = [asyncio.create_task(self._client(number, each, writing)) for number in range(clients)]
-        while left:
-            await until(lambda: any(task.done() for task in left) or self.world.hung >= len(left), 60)
-            left = [task for task in left if not task.done() or task.result()]
-            if left and self.world.hung >= len(left):
+        tasks = [asyncio.create_task(self._client(number, each, writing)) for number in range(clients)]
+
+        def left() -> int:
+            return sum(not task.done() for task in tasks)
+
+        while left():
+            await until(lambda: self.world.hung >= left(), 60)
+            if left():
                 self.stage.rig.pass_s(PATIENCE_S)
                 self.world.give_up()
+        await asyncio.gather(*tasks)
 
     async def _client(self, number: int, each: int, writing: bool) -> None:
         chance = random.Random(self.seed << 16 | number)
