@@ -16,6 +16,8 @@ from proxy.core.evidence import Basis, Outcome
 MOST_ENTITIES = 20_000  # of a route between two batches: beyond it they are fewer than they are, and the bound higher
 MOST_REASONS = 100
 _MATCHED, _EXPLAINED = Outcome.MATCHED.value, Outcome.EXPLAINED.value
+_MATCHED = Outcome.MATCHED.value
+_OUTCOMES = frozenset(each.value for each in Outcome)  # never lost, however many reasons there are
 
 
 @dataclass(slots=True)
@@ -82,7 +84,7 @@ class Tally:
 
     def _count(self, name: str) -> None:
         total = self.total
-        if name not in total and len(total) >= MOST_REASONS:
+        if name not in total and len(total) >= MOST_REASONS and name not in _OUTCOMES:
             name = "other"
         total[name] = total.get(name, 0) + 1
         counts = self.news.counts

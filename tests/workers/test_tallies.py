@@ -55,6 +55,18 @@ def test_an_entity_that_comes_again_is_one():
     assert len(tally.news.entities) == 1
 
 
+def test_an_outcome_is_never_lost_however_many_reasons_there_were_before(monkeypatch):
+    monkeypatch.setattr(tallies, "MOST_REASONS", 3)
+    tally = Tally("users", "/u")
+    for number in range(5):
+        tally.note(f"explained:ignore $.{number}")
+    tally.add(Outcome.MISMATCHED, "known")
+    tally.match(b"1")
+
+    assert (tally.total["mismatched"], tally.total["matched"]) == (1, 1)
+    assert (tally.news.counts["mismatched"], tally.news.counts["matched"]) == (1, 1)
+
+
 def test_reasons_and_entities_are_bounded(monkeypatch):
     monkeypatch.setattr(tallies, "MOST_REASONS", 3)
     monkeypatch.setattr(tallies, "MOST_ENTITIES", 2)
