@@ -13,6 +13,7 @@ from math import inf
 from time import perf_counter
 
 MOST_ENTITIES = 10_000  # of a component, that were written to lately
+UNKNOWN_S = 30.0  # so much longer may a write still be done that nobody waits for any more
 
 
 @dataclass(slots=True)
@@ -50,13 +51,13 @@ class Settling:
         writes = known.named.setdefault(entity, _Writes()) if entity else known.unnamed
         writes.under_way += 1
 
-    def ended(self, component: str, entity: bytes) -> None:
-        """A write that began has ended, whatever came of it."""
+    def ended(self, component: str, entity: bytes, unknown: bool = False) -> None:
+        """A write that began has ended; `unknown`: without an answer, so that its side may still be about to do it."""
         known = self._components[component]
-        now = self._clock()
+        ended_s = self._clock() + UNKNOWN_S if unknown else self._clock()
         for writes in (known.all, known.named[entity] if entity else known.unnamed):
             writes.under_way -= 1
-            writes.ended_s = now
+            writes.ended_s = max(writes.ended_s, ended_s)
 
     def is_settled(self, component: str, entity: bytes, since_s: float) -> bool:
         """Say whether nobody wrote to an entity from `settle_s` before `since_s` until now; b"": to any of them."""

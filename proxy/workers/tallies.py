@@ -16,7 +16,6 @@ from proxy.core.evidence import Basis, Outcome
 MOST_ENTITIES = 20_000  # of a route between two batches: beyond it they are fewer than they are, and the bound higher
 MOST_REASONS = 100
 _MATCHED, _EXPLAINED = Outcome.MATCHED.value, Outcome.EXPLAINED.value
-_MATCHED = Outcome.MATCHED.value
 _OUTCOMES = frozenset(each.value for each in Outcome)  # never lost, however many reasons there are
 
 

@@ -7,6 +7,7 @@ from time import perf_counter
 
 import pytest
 
+from proxy.gateway.settling import UNKNOWN_S
 from tests.peers import Exchange, asked, ok
 from tests.rig import USERS, Rig, running
 from tests.waiting import until
@@ -19,8 +20,23 @@ def settled(rig: Rig, entity: bytes = b"42", later_s: float = 0.0) -> bool:
     return rig.gateway.settling.is_settled("users", entity, perf_counter() + later_s)
 
 
-@pytest.mark.parametrize("said", [ok(), b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n", b""], ids=["ok", "500", "cut"])
-async def test_a_write_unsettles_its_entity_while_it_is_under_way_and_a_while_longer(said):
+def said_by_side(status: int) -> bytes:
+    return b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status
+
+
+@pytest.mark.parametrize(
+    ("said", "longer_s"),
+    [
+        (ok(), 0.0),
+        (said_by_side(404), 0.0),
+        (said_by_side(500), 0.0),
+        (said_by_side(502), UNKNOWN_S),
+        (said_by_side(504), UNKNOWN_S),
+        (b"", UNKNOWN_S),
+    ],
+    ids=["ok", "404", "500", "502", "504", "cut"],
+)
+async def test_a_write_unsettles_its_entity_while_it_is_under_way_and_a_while_longer(said, longer_s):
     async with running(USERS) as rig:
         held = asyncio.Event()
 
@@ -39,8 +55,8 @@ async def test_a_write_unsettles_its_entity_while_it_is_under_way_and_a_while_lo
 
         held.set()
         await answer
-        assert not settled(rig)
-        assert settled(rig, later_s=2.5)
+        assert not settled(rig, later_s=longer_s)
+        assert settled(rig, later_s=longer_s + 2.5)
 
 
 async def test_a_create_unsettles_all_entities():
@@ -86,3 +102,41 @@ async def test_a_client_that_leaves_ends_its_write_when_its_outcome_is_known():
 
         held.set()
         await until(lambda: settled(rig, later_s=2.5))
+
+
+async def never(exchange: Exchange) -> None:
+    await exchange.read_body()
+    await asyncio.Event().wait()
+
+
+async def test_a_write_of_which_nobody_knows_whether_it_will_still_be_done_unsettles_its_entity_for_longer():
+    async with running(USERS) as rig:
+        rig.legacy.script = never
+        answer = asyncio.create_task(asked(rig.port, PUT))
+        await until(lambda: rig.legacy.seen)
+        rig.pass_s(20)
+
+        assert (await answer).status == 504
+        assert not settled(rig, later_s=UNKNOWN_S - 1)
+        assert settled(rig, b"43")
+        assert settled(rig, later_s=UNKNOWN_S + 2.5)
+
+
+async def test_a_write_that_broke_off_half_sent_unsettles_its_entity_for_longer():
+    async with running(USERS) as rig:
+        rig.legacy.script = never
+        client = await rig.connect()
+        await client.send(PUT.replace(b"Length: 2", b"Length: 900000"))
+        await until(lambda: rig.legacy.seen)
+        client.reset()
+        await until(lambda: not rig.listener.clients)
+
+        assert not settled(rig, later_s=UNKNOWN_S - 1)
+
+
+async def test_a_write_that_was_never_sent_is_over_at_once():
+    async with running(USERS) as rig:
+        await rig.legacy.stop()
+
+        assert (await asked(rig.port, PUT)).status == 502
+        assert settled(rig, later_s=2.5)

@@ -114,6 +114,35 @@ async def test_an_entity_that_is_written_to_again_and_again_is_given_up():
         assert stage.findings.mismatches == []
 
 
+async def test_a_write_that_is_done_after_its_client_was_told_504_is_no_mismatch():
+    async with shadowing() as stage:
+
+        async def writes_late(exchange: Exchange) -> None:
+            await exchange.read_body()
+            if exchange.line.startswith(b"PUT"):
+                await asyncio.Event().wait()
+            await exchange.send(answer(A))
+
+        stage.rig.legacy.script, stage.rig.modern.script = writes_late, says(A)
+        put = asyncio.create_task(asked(stage.rig.port, PUT))
+        await until(lambda: stage.rig.legacy.seen)
+        stage.rig.pass_s(16)
+        assert (await put).status == 504
+
+        stage.clock.by_s += 10  # longer than settle_s: and only now it is done, and on its way
+        stage.rig.legacy.script = says(B)
+        await stage.get()
+        await until(lambda: stage.sandwiches.waiting == 1 and not stage.sandwiches.at_work)
+        stage.clock.by_s += 1.1
+        await until(lambda: len(stage.rig.modern.seen) == 4 and not stage.sandwiches.at_work)
+        assert stage.counts == {}
+
+        stage.rig.modern.script = says(B)
+        stage.clock.by_s += 10.1
+        await stage.counted(matched=1)
+        assert stage.counts == {"matched": 1}
+
+
 async def test_with_the_question_of_settling_switched_off_a_write_race_is_taken_for_a_mismatch():
     """What the rule is for: without it this is found, and it is none."""
     async with shadowing() as stage:
