@@ -116,8 +116,10 @@ async def test_names_are_bounded(store, link):
     for number in range(5):
         await store.add(batch(number + 1, counts={f"explained:rule {number} {each}": 1 for each in range(100)}))
 
-    assert await link.call("HLEN", "banyan:{users}:evidence:of:" + ROUTE) <= 201
+    await store.add(batch(9, counts={"mismatched": 2}))
+    assert await link.call("HLEN", "banyan:{users}:evidence:of:" + ROUTE) <= 202
     assert (await of(store)).reasons["other"] > 0
+    assert (await of(store)).counts[Outcome.MISMATCHED] == 2
 
 
 @pytest.mark.parametrize("kind", ["string", "list", "hash"])
