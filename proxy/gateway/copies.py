@@ -60,3 +60,10 @@ class Copy:
             return False
         self.blocks += blocks
         return True
+
+    def bare(self) -> Copy:
+        """Return a copy of the read without its answer's body, for whoever reads it anew."""
+        bare = Copy(self.watcher, self.purpose, self.request, self.forwarded, self.planned, self.head)
+        bare.body = self.body
+        bare.started_s = self.started_s
+        return bare

@@ -33,10 +33,10 @@ class Pairing:
     A read, and the answers of the two sides (or of one, asked twice), the primary's first.
 
     `comparison` is None as long as they were not compared; `since_s` is when the read began, `tries` how often nothing
-    could be said of it.
+    could be said of it, `held_bytes` what both answers count as while they wait.
     """
 
-    __slots__ = ("comparison", "copy", "first", "looker", "second", "since_s", "stood", "tries")
+    __slots__ = ("comparison", "copy", "first", "held_bytes", "looker", "second", "since_s", "stood", "tries")
 
     def __init__(
         self, copy: Copy, looker: Looker, first: Answer, second: Answer, comparison: Comparison | None
@@ -47,8 +47,16 @@ class Pairing:
         self.second = second
         self.comparison = comparison
         self.since_s = copy.started_s
+        self.held_bytes = 0
         self.tries = 0
         self.stood = False  # a difference stood once, and is looked at anew
+
+    def forget(self) -> None:
+        """Let go of both answers: they will be read anew."""
+        self.copy = self.copy.bare()
+        self.first = self.first._replace(body=b"")
+        self.second = self.second._replace(body=b"")
+        self.comparison = None
 
 
 class Asker(Protocol):
@@ -157,7 +165,9 @@ class Asked(Asking):
         if self._asker.heeds_versions:
             self._asker.answered(self, head)
         blocks, other = copy.blocks, self._blocks
-        mine = blocks[0] if len(blocks) == 1 else b"".join(blocks)
+        if len(blocks) > 1:
+            blocks = copy.blocks = [b"".join(blocks)]  # once, not beside its parts
+        mine = blocks[0] if blocks else b""
         theirs = other[0] if len(other) == 1 else b"".join(other)
         if self.purpose is SHADOW and mine == theirs and self._heads_agree(head):
             route = self.looker.route

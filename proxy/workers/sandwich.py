@@ -95,9 +95,11 @@ class Sandwiches:
 
     def suspect(self, pairing: Pairing) -> None:
         """Take two answers that differ, or that were too long to be compared at once."""
-        if len(self._ready) + len(self._later) >= self._pending:
+        size_bytes = len(pairing.first.body) + len(pairing.second.body)
+        if len(self._ready) + len(self._later) >= self._pending or not self._shadows.hold(size_bytes):
             self._inconclusive(pairing, Doubt.NO_BUDGET)
             return
+        pairing.held_bytes = size_bytes
         self._ready.append(pairing)
         self._some.set()
 
@@ -131,6 +133,8 @@ class Sandwiches:
                 await self._look(pairing)
             finally:
                 self.at_work -= 1
+                self._shadows.held_bytes -= pairing.held_bytes
+                pairing.held_bytes = 0
             await asyncio.sleep(0)  # what needs no re-read does not wait by itself: clients come in between
 
     async def _look(self, pairing: Pairing) -> None:
@@ -200,6 +204,7 @@ class Sandwiches:
         pairing.looker.route.tally.add(Outcome.INCONCLUSIVE, doubt.value)
 
     def _again_later(self, pairing: Pairing, after_s: float) -> None:
+        pairing.forget()
         due_s = self._shadows.clock() + after_s
         heapq.heappush(self._later, _Later(due_s, next(self._numbers), pairing))
 

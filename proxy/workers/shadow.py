@@ -62,7 +62,7 @@ class Shadows:
         self.heeds_versions = any(load.version_header for load in loads.values())
         self.waits = Waits(min(1.0, bounds.timeout_s), bounds.timeout_s, bounds.timeout_s)
         self._routes: dict[tuple[str, str], Route] = {}
-        self._held_bytes = 0
+        self.held_bytes = 0  # of answers that wait: for the other side's, or for a second look
         self._is_starting = False
 
     def watcher(self, plan: Plan) -> Looker | None:
@@ -119,6 +119,13 @@ class Shadows:
             if copy.purpose & purpose:
                 self._queue(Asked(self, copy, looker, purpose))
 
+    def hold(self, size_bytes: int) -> bool:
+        """Say whether there is room for so much more, which is then held until it is taken off `held_bytes`."""
+        if self.held_bytes + size_bytes > self.bounds.buffer_bytes:
+            return False
+        self.held_bytes += size_bytes
+        return True
+
     # What those asked call
 
     def pool_of(self, side: Side) -> Pool:
@@ -146,7 +153,7 @@ class Shadows:
         load = self.loads[asked.side]
         if asked in load.under_way:
             del load.under_way[asked]
-            self._held_bytes -= asked.copy.held_bytes
+            self.held_bytes -= asked.copy.held_bytes
             load.back_off.record(self.clock() - asked.started_s, fine)
             if load.waiting:
                 self._start_soon()
@@ -171,10 +178,9 @@ class Shadows:
         held_bytes = asked.copy.held_bytes
         if len(waiting) >= self.bounds.pending:
             asked.drop("pending")
-        elif self._held_bytes + held_bytes > self.bounds.buffer_bytes:
+        elif not self.hold(held_bytes):
             asked.drop("buffer")
         else:
-            self._held_bytes += held_bytes
             asked.queued_s = self.clock()
             waiting.append(asked)
             self._start_soon()
@@ -201,5 +207,5 @@ class Shadows:
                 asked.start(now_s)
 
     def _let_go(self, asked: Asked, reason: str) -> None:
-        self._held_bytes -= asked.copy.held_bytes
+        self.held_bytes -= asked.copy.held_bytes
         asked.drop(reason)

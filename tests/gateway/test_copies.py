@@ -46,3 +46,14 @@ def test_a_body_that_is_too_long_is_told_of_and_not_kept():
     assert copy.add([b"1234567890"])
     assert not copy.add([b"x"])
     assert watcher.told == 1
+
+
+def test_a_bare_copy_is_the_same_read_without_its_answer():
+    copy = copy_of(Watching())
+    copy.add([b"12345"])
+    copy.body, copy.started_s = [b"{}"], 7.0
+    bare = copy.bare()
+
+    assert (bare.blocks, bare.held_bytes, bare.body, bare.started_s) == ([], 0, [b"{}"], 7.0)
+    assert (bare.request, bare.planned, bare.head) == (copy.request, copy.planned, copy.head)
+    assert copy.blocks == [b"12345"]

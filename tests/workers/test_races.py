@@ -121,7 +121,7 @@ class Scene:
         """Hold that whatever a side answered to a reader was counted once, and nothing else was."""
         counts = self.stage.counts
         assert sum(counts.get(outcome.value, 0) for outcome in Outcome) == self.crowd.answers["whole"], counts
-        assert self.stage.shadows._held_bytes == 0
+        assert self.stage.shadows.held_bytes == 0
 
     def nobody_cried_wolf(self) -> None:
         assert self.stage.counts.get("mismatched", 0) == 0, (self.stage.counts, self.keeping.found)

@@ -6,11 +6,12 @@ import asyncio
 
 import pytest
 
+from proxy.core.evidence import Outcome
 from proxy.core.rules import Side
 from proxy.workers.loads import Bounds
 from tests.peers import Exchange, RawClient, answering, asked, ok
 from tests.waiting import until
-from tests.workers.shadowing import JSON, USERS, answer, request, says, shadowing
+from tests.workers.shadowing import JSON, USERS, Stage, answer, request, says, shadowing
 
 CANARY = {**USERS, "phase": "canary", "weight": 100}
 
@@ -437,3 +438,90 @@ async def test_a_location_that_names_its_own_side_is_compared_by_its_path(locati
         await stage.counted(apart=1)
 
         assert stage.counts == {"apart": 1, "apart:redirect": 1}
+
+
+# What is held comes back
+
+
+def nothing_is_held(stage: Stage) -> bool:
+    loads = stage.shadows.loads.values()
+    return (
+        not any(load.waiting or load.under_way for load in loads)
+        and not stage.sandwiches.waiting
+        and stage.shadows.held_bytes == 0
+    )
+
+
+async def answers_in_part(exchange: Exchange) -> None:
+    await exchange.send(answer({"id": 42})[:-3])
+    exchange.writer.close()
+
+
+async def hangs_in_its_body(exchange: Exchange) -> None:
+    await exchange.send(answer({"id": 42})[:-3])
+    await asyncio.Event().wait()
+
+
+ENDINGS = {
+    "equal": says({"id": 42}),
+    "differs": says({"id": 43}),
+    "differs, too long to be compared at once": says({"id": 42, "more": "x" * 20_000}),
+    "differs at first": says({"id": 43}, {"id": 42}),
+    "not json": says(b"HTTP/1.1 200 X\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n{"),
+    "too long": says({"id": 42, "more": "x" * 70_000}),
+    "500": says({}, status=500),
+    "404": says({}, status=404),
+    "401": says({}, status=401),
+    "429": says({}, status=429),
+    "503": says({}, status=503),
+    "no http": answering(b"what is this?\r\n\r\n"),
+    "reset": cuts,
+    "torn": answers_in_part,
+    "hangs": hangs,
+    "hangs in its body": hangs_in_its_body,
+}
+
+
+@pytest.mark.parametrize("noise", [0, 100])
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_whatever_becomes_of_a_read_nothing_of_it_is_held_in_the_end(ending, noise):
+    rules = {**USERS, "noise": {"sample": noise}}
+    async with shadowing(rules, bounds=Bounds(body_bytes=60_000, pending=5), concurrency=3) as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says({"id": 42}), ENDINGS[ending]
+        for _ in range(12):  # some are under way, some wait, and some are too many
+            await stage.get()
+        assert stage.shadows.held_bytes > 0 or not stage.shadows.loads[Side.MODERN].under_way
+
+        async def ended() -> bool:
+            if not stage.sandwiches.at_work:
+                stage.clock.by_s += 61
+                stage.shadows.tick()
+            return nothing_is_held(stage)
+
+        await until(ended, 30)
+        await until(lambda: sum(stage.counts.get(outcome.value, 0) for outcome in Outcome) == 12)
+
+
+async def test_what_waits_for_a_second_look_counts_as_held_and_more_than_may_be_held_is_not_looked_at():
+    async with shadowing(bounds=Bounds(buffer_bytes=100_000), rereads_per_s=0.001) as stage:
+        stage.sandwiches.cap.takes(stage.clock())
+        stage.rig.legacy.script = says({"id": 42, "more": "x" * 10_000})
+        stage.rig.modern.script = says({"id": 42, "more": "y" * 10_000})
+        for _ in range(20):
+            await stage.get()
+        await until(lambda: stage.sandwiches.waiting + stage.counts.get("inconclusive", 0) == 20)
+
+        assert stage.sandwiches.waiting == 4
+        assert stage.counts == {"inconclusive": 16, "inconclusive:no_budget": 16}
+        assert 80_000 < stage.shadows.held_bytes <= 100_000
+
+
+async def test_of_what_is_looked_at_again_later_no_answer_is_held_meanwhile():
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says({"id": 42}), says({}, status=500)
+        await stage.get()
+        await until(lambda: stage.sandwiches.waiting == 1 and not stage.sandwiches.at_work)
+
+        assert stage.shadows.held_bytes == 0
+        (later,) = stage.sandwiches._later
+        assert (later.pairing.first.body, later.pairing.second.body, later.pairing.copy.blocks) == (b"", b"", [])
