@@ -101,7 +101,7 @@ class ShadowReads(Frozen):
 
     timeout_s: PositiveSeconds = 5.0  # for all of one
     body_bytes: Annotated[int, Field(ge=1_024, le=67_108_864)] = 1_048_576  # a longer answer is not compared
-    buffer_bytes: Annotated[int, Field(ge=2_048, le=2**36)] = 67_108_864  # of answers that this process holds at once
+    buffer_bytes: Annotated[int, Field(ge=2_048, le=2**36)] = 67_108_864  # of answers that wait, also for a second look
     pending: Annotated[int, Field(ge=1, le=65_535)] = 256  # reads of this process that wait for their shadow
     settle_s: Seconds = 2.0  # after a write so long nothing is made of a difference in its entity
     rereads_per_s: Rate = 20.0  # of all replicas together, to tell a mismatch from noise

@@ -49,7 +49,7 @@ class Pairing:
         self.since_s = copy.started_s
         self.held_bytes = 0
         self.tries = 0
-        self.stood = False  # a difference stood once, and is looked at anew
+        self.stood: Answer | None = None  # what the primary said when a difference stood once, and is looked at anew
 
     def forget(self) -> None:
         """Let go of both answers: they will be read anew."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
@@ -22,7 +23,7 @@ from proxy.core.limits import SECOND_LOOKS
 from proxy.core.messages import AnswerHead
 from proxy.core.rules import Side
 from proxy.core.sampling import Cap
-from proxy.core.sandwich import DECLINED, RECHECKS_S, Doubt, Looks, Verdict, doubt_of, judge
+from proxy.core.sandwich import DECLINED, RECHECKS_S, Doubt, Looks, Verdict, beside, doubt_of, judge
 from proxy.wire.asking import TooLong, whole_answer
 from proxy.workers.aside import Aside
 from proxy.workers.asked import INLINE_BYTES, Pairing, answer_of, conclude_equal
@@ -96,10 +97,9 @@ class Sandwiches:
     def suspect(self, pairing: Pairing) -> None:
         """Take two answers that differ, or that were too long to be compared at once."""
         size_bytes = len(pairing.first.body) + len(pairing.second.body)
-        if len(self._ready) + len(self._later) >= self._pending or not self._shadows.hold(size_bytes):
+        if len(self._ready) + len(self._later) >= self._pending or not self._hold(pairing, size_bytes):
             self._inconclusive(pairing, Doubt.NO_BUDGET)
             return
-        pairing.held_bytes = size_bytes
         self._ready.append(pairing)
         self._some.set()
 
@@ -128,19 +128,18 @@ class Sandwiches:
                 self._some.clear()
                 await self._some.wait()
             pairing = self._ready.popleft()
+            self._shadows.held_bytes -= pairing.held_bytes
             self.at_work += 1
             try:
                 await self._look(pairing)
             finally:
                 self.at_work -= 1
-                self._shadows.held_bytes -= pairing.held_bytes
-                pairing.held_bytes = 0
             await asyncio.sleep(0)  # what needs no re-read does not wait by itself: clients come in between
 
     async def _look(self, pairing: Pairing) -> None:
         """Find out what a difference is worth, or when to look again."""
         try:
-            if pairing.tries or pairing.stood:
+            if pairing.tries or pairing.stood is not None:
                 await self._read_anew(pairing)
             if pairing.comparison is None:
                 pairing.comparison = await self._compare(pairing, pairing.first, pairing.second)
@@ -148,7 +147,7 @@ class Sandwiches:
                 conclude_equal(pairing, pairing.comparison)
                 return
             self._note_oddity(pairing, pairing.comparison)
-            if not pairing.stood and self._found.is_known(pairing):
+            if pairing.stood is None and self._found.is_known(pairing):
                 return
             verdict = await self._verdict(pairing)
         except _Doubtful as exc:
@@ -165,11 +164,23 @@ class Sandwiches:
         other = await self._read(pairing, primary.other, second)
         last = await self._read(pairing, primary, first)
         own = (await self._compare(pairing, first, again), await self._compare(pairing, again, last))
+        await self._stays(pairing, again, own)
         looks = Looks(pairing.comparison, own, await self._compare(pairing, again, other))
         pairing.first, pairing.second, pairing.comparison = again, other, looks.again
         looker = pairing.looker
         key = looker.key_of(pairing.copy)
         return judge(looks, self._settled.is_settled(looker.plan.component or "", key, pairing.since_s))
+
+    async def _stays(self, pairing: Pairing, again: Answer, own: Iterable[Comparison]) -> None:
+        """Hold that the primary says what it said when the difference stood. Raises _Doubtful: somebody has written."""
+        stood, pairing.stood = pairing.stood, None
+        if stood is None:
+            return
+        noise = [each for comparison in own for each in comparison.differences]
+        moved = await self._compare(pairing, stood, again)
+        if beside(moved.differences, noise) or not moved.is_readable:
+            raise _Doubtful(Doubt.UNSETTLED)
+        pairing.stood = stood
 
     def _stands_out(self, pairing: Pairing, side: Side) -> bool:
         """Say whether a side that fails this read again and again answers the others well: then it is the read."""
@@ -187,8 +198,8 @@ class Sandwiches:
                 self._again_later(pairing, RECHECKS_S[pairing.tries])
                 pairing.tries += 1
             return
-        if verdict.outcome is Outcome.MISMATCHED and not pairing.stood and self.cap.replicas > 1:
-            pairing.stood = True  # somebody may have written by another replica: what is on its way arrives meanwhile
+        if verdict.outcome is Outcome.MISMATCHED and pairing.stood is None and self.cap.replicas > 1:
+            pairing.stood = pairing.first  # if it is the same then, nobody wrote meanwhile by another replica
             self._again_later(pairing, self._settled.settle_s)
             return
         tally.add(verdict.outcome, "", entity if verdict.outcome is Outcome.MISMATCHED else b"")
@@ -205,8 +216,17 @@ class Sandwiches:
 
     def _again_later(self, pairing: Pairing, after_s: float) -> None:
         pairing.forget()
+        if not self._hold(pairing, 0 if pairing.stood is None else len(pairing.stood.body)):
+            self._inconclusive(pairing, Doubt.NO_BUDGET)
+            return
         due_s = self._shadows.clock() + after_s
         heapq.heappush(self._later, _Later(due_s, next(self._numbers), pairing))
+
+    def _hold(self, pairing: Pairing, size_bytes: int) -> bool:
+        """Say whether there is room for so much of a difference that waits, and count it."""
+        is_held = self._shadows.hold(size_bytes)
+        pairing.held_bytes = size_bytes if is_held else 0
+        return is_held
 
     # Reading again
 

@@ -433,3 +433,38 @@ async def test_many_differences_that_need_no_second_look_do_not_hold_the_loop_up
             await asyncio.sleep(0)
             turns += 1
         assert turns > 60 / SECOND_LOOKS
+
+
+async def test_an_entity_that_another_replica_writes_to_all_the_time_is_no_mismatch():
+    async with shadowing() as stage:
+        stage.sandwiches.cap.replicas = 2
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says({**A, "unread": 2})
+        await stage.get()
+        for unread, after_s in ((4, 2.1), (5, 1.1), (6, 2.1), (7, 10.1), (8, 2.1), (9, 60.1), (10, 2.1)):
+            await until(lambda: stage.sandwiches.waiting == 1 and not stage.sandwiches.at_work)
+            assert stage.counts == {}
+            stage.rig.legacy.script = says({**A, "unread": unread})
+            stage.rig.modern.script = says({**A, "unread": unread - 1})  # the last write but one has arrived
+            seen = len(stage.rig.modern.seen)
+            stage.clock.by_s += after_s
+            await until(lambda seen=seen: len(stage.rig.modern.seen) > seen)
+        await stage.counted(inconclusive=1)
+
+        assert stage.counts == {"inconclusive": 1, "inconclusive:unsettled": 1}
+        assert stage.findings.mismatches == []
+        assert stage.shadows.held_bytes == 0
+
+
+async def test_a_mismatch_stands_with_other_replicas_though_the_primary_never_says_the_time_twice():
+    async with shadowing() as stage:
+        stage.sandwiches.cap.replicas = 2
+        stage.rig.legacy.script = says(*({**A, "at": at} for at in range(20)))
+        stage.rig.modern.script = says(*({**B, "at": at} for at in range(20, 40)))
+        await stage.get()
+        await until(lambda: stage.sandwiches.waiting == 1 and not stage.sandwiches.at_work)
+        assert stage.shadows.held_bytes > 0  # what the primary said then
+        stage.clock.by_s += 2.1
+        await stage.counted(mismatched=1)
+
+        assert paths(stage) == ["$.unread"]
+        assert stage.shadows.held_bytes == 0
