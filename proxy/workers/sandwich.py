@@ -172,7 +172,11 @@ class Sandwiches:
         return judge(looks, self._settled.is_settled(looker.plan.component or "", key, pairing.since_s))
 
     async def _stays(self, pairing: Pairing, again: Answer, own: Iterable[Comparison]) -> None:
-        """Hold that the primary says what it said when the difference stood. Raises _Doubtful: somebody has written."""
+        """
+        Hold that the primary says what it said when the difference stood. Raises _Doubtful: somebody has written.
+
+        Of a write that was taken back meanwhile (deleted, created, deleted) this knows nothing.
+        """
         stood, pairing.stood = pairing.stood, None
         if stood is None:
             return

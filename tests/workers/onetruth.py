@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.core.rules import Side
-from tests.peers import Exchange, RawClient, Script
+from tests.peers import Exchange, RawClient, Script, asked
 from tests.waiting import until
 from tests.workers.shadowing import Stage, answer, request
 
@@ -141,6 +141,7 @@ class Crowd:
     answers: Counter[str] = field(default_factory=Counter)
     seed: int = 0
     asked: int = 0
+    elsewhere: bool = False  # writers use another replica: this one knows nothing of what they write
 
     async def come(self, clients: int = 12, each: int = 25, writing: bool = True) -> None:
         """Let so many come and go; whoever waits for a side that hangs waits in vain."""
@@ -161,9 +162,12 @@ class Crowd:
         chance = random.Random(self.seed << 16 | number)
         client: RawClient | None = None
         for _ in range(each):
-            message, is_read = asks(chance, writing)
-            client = client or await RawClient.connect(self.stage.rig.port)
+            message, is_read = asks(chance, writing, deleting=not self.elsewhere)
             self.asked += 1
+            if self.elsewhere and not is_read:
+                await asked(self.stage.rig.legacy.port, message)
+                continue
+            client = client or await RawClient.connect(self.stage.rig.port)
             try:
                 await client.send(message)
                 got = await client.answer(within_s=60)
@@ -182,7 +186,7 @@ class Crowd:
             client.close()
 
 
-def asks(chance: random.Random, writing: bool) -> tuple[bytes, bool]:
+def asks(chance: random.Random, writing: bool, deleting: bool) -> tuple[bytes, bool]:
     """Return a request, and whether it is a read: mostly that."""
     path = f"/api/users/{chance.randrange(ENTITIES)}"
     dice = chance.random() * (1 if writing else 0.75)
@@ -191,7 +195,7 @@ def asks(chance: random.Random, writing: bool) -> tuple[bytes, bool]:
     if dice < 0.95:
         body = b"x" * chance.randrange(1, 9)
         return request(path, b"Content-Length: %d\r\n" % len(body), method=b"PUT") + body, False
-    if dice < 0.98:
+    if dice < 0.98 or not deleting:
         return request("/api/users", b"Content-Length: 2\r\n", method=b"POST") + b"{}", False
     return request(path, method=b"DELETE"), False
 

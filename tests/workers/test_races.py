@@ -155,6 +155,22 @@ async def test_writes_that_race_with_reads_are_no_mismatch(monkeypatch, rules, n
         play.nobody_cried_wolf()
 
 
+@pytest.mark.parametrize("noisy", [False, True], ids=["", "noisy"])
+async def test_writes_by_another_replica_are_no_mismatch(monkeypatch, noisy):
+    async with scene(monkeypatch, noisy=noisy) as play:
+        play.stage.sandwiches.cap.replicas = 2
+        play.crowd.elsewhere = True
+        for _ in range(4):
+            await play.crowd.come(each=20)
+            await quiet(play.stage, play.world)
+            play.world.arrive()
+            play.stage.clock.by_s += SETTLE_S + 1  # what stood is looked at anew, while others are on their way
+        await concluded(play.stage, play.world)
+
+        play.every_read_has_one_outcome()
+        play.nobody_cried_wolf()
+
+
 @pytest.mark.parametrize(("side", "noisy"), [(Side.LEGACY, False), (Side.MODERN, False), (Side.MODERN, True)])
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_faults_are_no_mismatch(monkeypatch, fault, side, noisy):
