@@ -16,9 +16,10 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import unquote
 
+import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.demo.children import Child, clean_environment
@@ -42,6 +43,8 @@ data_dir: data
 rules: rules
 access_log: false              # the demo may run for days
 drain_s: 2
+# Both sides are next door: what was written has settled at once, and reading again costs little.
+shadow: {{settle_s: 0.5, rereads_per_s: 200}}
 """
 
 
@@ -160,6 +163,13 @@ class Stage:
         reply = await self.web.ask(method, f"http://127.0.0.1:{self.ports.modern}{path}", body)
         if reply.status != 204:
             raise StageError(f"modern does not do as told: {reply.body.decode()}")
+
+    async def admin(self, path: str) -> Any:
+        """Return what the operator's API says."""
+        reply = await self.web.ask("GET", f"http://127.0.0.1:{self.ports.admin}{path}")
+        if reply.status != 200:
+            raise StageError(f"the operator's API answers {path} with {reply.status}: {reply.body.decode()}")
+        return orjson.loads(reply.body)
 
     async def metric(self, name: str, **labels: str) -> float:
         """Return the sum of a metric's samples that have these labels; 0 without any."""

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
+from proxy.demo.comparing import compare, still_equal
 from proxy.demo.failing import modern_fails
 from proxy.demo.moving import pass_through, roll_back, shift
 from proxy.demo.play import Play
@@ -30,7 +31,9 @@ WRITTEN = ("conversations", "analytics")  # off until the end: their writes reac
 LINE_S, PLAIN_LINE_S = 1.0, 10.0
 
 Scene = Callable[[Play], Awaitable[None]]
-SCENES: tuple[Scene, ...] = (pass_through, shift, modern_fails, edit_file, emergency, roll_back)
+SCENES: tuple[Scene, ...] = (
+    pass_through, compare, shift, modern_fails, edit_file, emergency, roll_back, still_equal
+)  # fmt: skip
 
 
 def run_demo(exit_after: bool, console: Console, scenes: Sequence[Scene] = SCENES, ports: Ports | None = None) -> int:

@@ -43,6 +43,15 @@ class Teller:
         """Show a command as somebody would type it; never broken, so that it can be copied."""
         self.console.print(f"  [cyan]$ {escape(command)}", soft_wrap=True, highlight=False)
 
+    def line(self, text: str) -> None:
+        """Say something that is no claim."""
+        self.console.print(f"  {escape(text)}", highlight=False, soft_wrap=True)
+
+    def shown(self, text: str) -> None:
+        """Show what a command printed."""
+        for line in text.splitlines():
+            self.console.print(f"    {escape(line)}", style="dim", highlight=False, soft_wrap=True)
+
     def claim(self, what: str, measured: str, held: bool) -> bool:
         """Put down a claim with its measurement; returns whether it holds."""
         self.claims.append(Claim(self._scene, what, measured, held))
@@ -72,7 +81,9 @@ def _verdict(held: bool) -> str:
     return "[green]✓[/]" if held else "[bold red]✗[/]"
 
 
-async def met(condition: Callable[[], bool | Awaitable[bool]], within_s: float) -> float | None:
+async def met(
+    condition: Callable[[], bool | Awaitable[bool]], within_s: float, every_s: float = POLL_S
+) -> float | None:
     """Wait until `condition` is true; return after how many seconds it was, or None when it was not `within_s`."""
     start_s = time.monotonic()
     while True:
@@ -81,4 +92,4 @@ async def met(condition: Callable[[], bool | Awaitable[bool]], within_s: float) 
             return time.monotonic() - start_s
         if time.monotonic() - start_s > within_s:
             return None
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(every_s)
