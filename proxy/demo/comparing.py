@@ -24,7 +24,8 @@ EQUAL = 150  # comparisons before anything is planted
 KNOWN_PCT = 2.0  # the bound that is waited for: some 150 users
 WHY, HEALED = "compare before anybody moves", "healed in modern"
 
-Cluster = Mapping[str, Any]
+Cluster = Mapping[str, Any]  # as `banyan mismatches -o json` has it
+Documents = Mapping[str, Mapping[str, Any]]  # by component, what `banyan status -o json` has at `compared`
 
 
 async def compare(play: Play) -> None:
@@ -46,11 +47,12 @@ async def compare(play: Play) -> None:
 
 
 async def still_equal(play: Play) -> None:
-    play.teller.scene("Compared to the end", "Modern has failed and recovered, readers went to and fro: no false alarm.")
+    play.teller.scene(
+        "Compared to the end", "Modern has failed and recovered, readers went to and fro: no false alarm."
+    )
     clusters = await _clusters(play)
     wrong = [each for each in clusters if each["status"] != "closed" or place_of(each) not in PLACES]
-    documents = await _compared(play)
-    compared = sum(each["compared"] for each in documents.values())
+    compared = _count(await _compared(play))
     play.teller.claim(
         "nothing was found that is not there",
         f"{len(wrong)} mismatches beside the {len(clusters) - len(wrong)} closed ones, {compared:,} comparisons",
@@ -74,14 +76,14 @@ async def _phase(play: Play, component: str, phase: str, why: str) -> None:
 async def _equal(play: Play) -> None:
     async def enough() -> bool:
         found = await _compared(play)
-        return set(found) == set(COMPARED) and sum(each["compared"] for each in found.values()) >= EQUAL
+        return set(found) == set(COMPARED) and _count(found) >= EQUAL
 
     with play.teller.busy("comparing"):
         await met(enough, WAIT_S, EVERY_S)
     found, clusters = await _compared(play), await _clusters(play)
     play.teller.claim(
         "two sides that are equal are found equal",
-        f"{sum(each['compared'] for each in found.values())} comparisons in {len(found)} components, "
+        f"{_count(found)} comparisons in {len(found)} components, "
         f"{len(clusters)} mismatches, though every list says when it was made",
         set(found) == set(COMPARED) and not clusters,
     )
@@ -98,7 +100,7 @@ async def _find(play: Play) -> list[Cluster]:
         await play.stage.plant(defect)
     with play.teller.busy("waiting until they are found"):
         found_s = await met(lambda: _are_found(play), FOUND_S, EVERY_S)
-    play.teller.typed("banyan mismatches")
+    play.teller.typed(f"curl {_admin(play)}/mismatches    # as a table: banyan mismatches")
     found = await _clusters(play)
     for defect in SOUGHT:
         play.teller.line(await _told(play, defect, found))
@@ -207,31 +209,34 @@ async def _paste(play: Play, proposed: Mapping[str, str]) -> None:
 
 
 async def _close(play: Play, found: Sequence[Cluster]) -> None:
-    ids = sorted(each["id"] for each in found)
-    play.teller.typed(f'for id in {" ".join(ids)}; do banyan mismatches close $id --why "{HEALED}"; done')
-    with play.teller.busy("closing"):
-        await asyncio.gather(*(play.stage.banyan("mismatches", "close", each, "--why", HEALED) for each in ids))
+    """Close the clusters, each with a reason, as `banyan mismatches close` does."""
+    ids, body = sorted(each["id"] for each in found), f'{{"why": "{HEALED}"}}'
+    url = f"{_admin(play)}/mismatches/$id/close"
+    play.teller.typed(f"for id in {' '.join(ids)}; do curl {url} --json '{body}'; done")
+    for each in ids:
+        await play.stage.admin(f"/api/v1/mismatches/{each}/close", {"why": HEALED})
 
 
 async def _bound(play: Play) -> None:
     """Wait until much is known of users again, and tell what."""
 
     async def known() -> bool:
-        users = (await _compared(play))["users"]
-        return users["bound_pct"] <= KNOWN_PCT
+        documents = await _compared(play)
+        return documents["users"]["bound_pct"] <= KNOWN_PCT and not _differing(documents)
 
-    play.teller.typed("banyan status")
     with play.teller.busy("comparing again"):
         await met(known, WAIT_S, EVERY_S)
     documents, clusters = await _compared(play), await _clusters(play)
     is_open = [each for each in clusters if each["status"] != "closed"]
-    differing = sum(each["mismatched"] for each in documents.values())
     play.teller.claim(
         "what is healed and closed stays closed",
         f"{len(clusters) - len(is_open)} closed, {len(is_open)} open; "
-        f"{differing} of {sum(each['compared'] for each in documents.values())} comparisons since then differ",
-        not is_open and {place_of(each) for each in clusters} == PLACES and not differing,
+        f"{_differing(documents)} of {_count(documents)} comparisons since then differ",
+        not is_open and {place_of(each) for each in clusters} == PLACES and not _differing(documents),
     )
+    play.teller.typed("banyan status | grep compared:")
+    said = await play.stage.banyan("status")
+    play.teller.shown("\n".join(line for line in said.splitlines() if "compared:" in line))
     users = documents["users"]
     play.teller.claim("what is known is a bound", f"users: {users['said']}", users["bound_pct"] <= KNOWN_PCT)
 
@@ -246,11 +251,19 @@ def _unseen(play: Play, start_s: float) -> None:
     )
 
 
+def _count(documents: Documents) -> int:
+    return sum(each["compared"] for each in documents.values())
+
+
+def _differing(documents: Documents) -> int:
+    return sum(each["mismatched"] for each in documents.values())
+
+
 async def _clusters(play: Play) -> list[Cluster]:
     return list(await play.stage.admin("/api/v1/mismatches"))
 
 
-async def _compared(play: Play) -> dict[str, Mapping[str, Any]]:
+async def _compared(play: Play) -> Documents:
     """Return what comparison says of each component that was compared."""
     components = (await play.stage.admin("/api/v1/status"))["components"]
     return {name: each["compared"] for name, each in components.items() if each["compared"]}
@@ -258,3 +271,7 @@ async def _compared(play: Play) -> dict[str, Mapping[str, Any]]:
 
 def _url(play: Play, defect: Defect) -> str:
     return f"http://127.0.0.1:{play.stage.ports.modern}/_demo/defects/{defect}"
+
+
+def _admin(play: Play) -> str:
+    return f"http://127.0.0.1:{play.stage.ports.admin}/api/v1"

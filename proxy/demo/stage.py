@@ -164,9 +164,10 @@ class Stage:
         if reply.status != 204:
             raise StageError(f"modern does not do as told: {reply.body.decode()}")
 
-    async def admin(self, path: str) -> Any:
-        """Return what the operator's API says."""
-        reply = await self.web.ask("GET", f"http://127.0.0.1:{self.ports.admin}{path}")
+    async def admin(self, path: str, body: object = None) -> Any:
+        """Return what the operator's API says; with a body it is a POST."""
+        method = "GET" if body is None else "POST"
+        reply = await self.web.ask(method, f"http://127.0.0.1:{self.ports.admin}{path}", body)
         if reply.status != 200:
             raise StageError(f"the operator's API answers {path} with {reply.status}: {reply.body.decode()}")
         return orjson.loads(reply.body)

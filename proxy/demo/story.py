@@ -27,7 +27,7 @@ from proxy.demo.telling import Teller
 from proxy.demo.traffic import Traffic
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
-WRITTEN = ("conversations", "analytics")  # off until the end: their writes reach the side that their readers see
+WRITTEN = ("conversations", "analytics")  # answered by legacy to the end: there their writes go
 LINE_S, PLAIN_LINE_S = 1.0, 10.0
 
 Scene = Callable[[Play], Awaitable[None]]
@@ -138,8 +138,13 @@ def _sum_up(teller: Teller, tally: Tally) -> None:
 
 async def _go_on(console: Console, stage: Stage, tally: Tally) -> None:
     """Show how it goes, until somebody ends it."""
-    hint = f"raise a weight, set an emergency, or `kill {stage.pid_of('modern')}`, which is modern"
-    console.print(f"\nThe traffic goes on: {hint}. Ctrl-C ends it.", highlight=False, soft_wrap=True)
+    defect = f"curl -X PUT http://127.0.0.1:{stage.ports.modern}/_demo/defects/unread"
+    hint = f"raise a weight, set an emergency, or `kill {stage.pid_of('modern')}`, which is modern; or `{defect}`"
+    console.print(
+        f"\nThe traffic goes on: {hint} and look at `banyan mismatches`. Ctrl-C ends it.",
+        highlight=False,
+        soft_wrap=True,
+    )
     if not console.is_terminal:
         while True:
             await asyncio.sleep(PLAIN_LINE_S)

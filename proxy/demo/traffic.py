@@ -33,7 +33,7 @@ class Traffic:
 
     async def run(self, writes_to: Sequence[str], stop: asyncio.Event) -> None:
         """
-        Read everything, and write to the components named, which have to be `off`, until `stop` is set.
+        Read everything, and write to the components named, whose reads legacy has to answer, until `stop` is set.
 
         Returns when all that is under way is answered; cancelled, it drops that.
         """
