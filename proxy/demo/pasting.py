@@ -34,6 +34,8 @@ def _rules(compare: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def pasted(rules: str, proposed: str) -> str:
     """Return a rule file with what is proposed: what is for one route at its line, the rest at the end."""
+    if not rules_in(proposed):
+        return rules
     lines = (line for line in proposed.splitlines(keepends=True) if not line.startswith("#"))
     wide, _, below = "".join(lines).partition(_BELOW)
     starts = [*_ROUTE.finditer(below)]
