@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from proxy.core.errors import ConfigError
+from proxy.demo.entities import COMPONENTS
 from proxy.demo.stage import RULES, Ports, Stage, StageError, free_ports
 from proxy.rulefiles import read_folder
 
@@ -39,6 +40,9 @@ async def test_everything_starts_answers_as_an_operator_expects_and_leaves_nothi
             await stage.banyan("weight", "users", "140", "--why", "a test")
         await stage.fault("500", 60)
         assert await stage.metric("banyan_requests_total", component="users", side="legacy") == 1
+        assert set((await stage.admin("/api/v1/status"))["components"]) == {*COMPONENTS}
+        with pytest.raises(StageError, match=r"answers /api/v1/mismatches/0123456789/close with 404: .*no mismatch"):
+            await stage.admin("/api/v1/mismatches/0123456789/close", {"why": "a test"})
         with pytest.raises(StageError, match="modern does not do as told"):
             await stage.fault("sulk", 60)
         folder = stage.folder

@@ -34,6 +34,14 @@ def test_commands_are_not_broken(teller):
     assert f"$ {command}\n" in teller.console.file.getvalue()
 
 
+def test_what_a_command_printed_is_shown_line_by_line_and_is_no_claim(teller):
+    teller.line("read [this]")
+    teller.shown("compare:\n  ignore: [$.a]\n")
+
+    assert teller.console.file.getvalue() == "  read [this]\n    compare:\n      ignore: [$.a]\n"
+    assert teller.claims == []
+
+
 async def test_waiting_ends_with_the_condition_or_in_time():
     turns = iter(range(100))
 
@@ -42,4 +50,5 @@ async def test_waiting_ends_with_the_condition_or_in_time():
 
     assert await met(lambda: True, 0) < 1
     assert await met(later, 5) > 0
+    assert await met(later, 5, 0.001) is not None
     assert await met(lambda: False, 0.05) is None
