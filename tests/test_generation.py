@@ -151,7 +151,8 @@ async def test_a_command_that_cannot_be_run_has_failed(nest, monkeypatch):
     assert generation.failed == 1 and generation.gone
 
 
-async def test_nobody_comes_back_who_was_told_to_leave(nest):
+async def test_nobody_comes_back_who_was_told_to_leave(nest, monkeypatch):
+    monkeypatch.setattr("proxy.generation.pause_s", lambda failures, chance: 60.0)
     with capture_logs() as logs:
         generation = nest.start(SERVES)
         await nest.until(lambda: generation.complete)
