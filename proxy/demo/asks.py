@@ -16,6 +16,7 @@ from proxy.demo.seed import CONVERSATIONS, EVENTS, USERS
 
 # Two of three reads are of users, because that is the component whose share is measured most.
 _ROUND = ("users", "users", "configuration", "users", "users", "conversations", "users", "users", "analytics")
+WRITES_OF_ONE = 4  # POST, PATCH, PUT, DELETE
 _ENTITIES = {"users": USERS, "conversations": CONVERSATIONS, "analytics": EVENTS}
 _WORDS = {"users": "berg", "configuration": "limit", "conversations": "invoice", "analytics": "mobile"}
 _NEW: Mapping[str, Mapping[str, Any]] = {

@@ -43,8 +43,8 @@ data_dir: data
 rules: rules
 access_log: false              # the demo may run for days
 drain_s: 2
-# Both sides are next door: what was written has settled at once, and reading again costs little.
-shadow: {{settle_s: 0.5, rereads_per_s: 200}}
+# Both sides are next door: what was written settles at once, and reading again costs little.
+shadow: {{settle_s: 0.2, rereads_per_s: 200}}
 """
 
 

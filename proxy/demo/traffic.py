@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from proxy.demo.asks import Ask, reads, reads_of, writes
+from proxy.demo.asks import WRITES_OF_ONE, Ask, reads, reads_of, writes
 from proxy.demo.tally import Answer, Tally
 from proxy.demo.web import NoAnswer, Reply, Web
 
@@ -93,12 +93,14 @@ class Traffic:
             due_s = await self._pause(due_s + 1 / READS_PER_S)
 
     async def _write(self, asks: Iterator[Ask], stop: asyncio.Event) -> None:
+        """Write all of one entity at a stretch, then rest: what is always written to never settles."""
         due_s = self.clock()
         for ask in asks:
             if stop.is_set() and ask.method == "POST":
                 return  # what was made is removed first
             await self.ask(ask)
-            due_s = await self._pause(due_s + 1 / WRITES_PER_S)
+            if ask.method == "DELETE":
+                due_s = await self._pause(due_s + WRITES_OF_ONE / WRITES_PER_S)
 
     async def _pause(self, due_s: float) -> float:
         """Wait until `due_s`, or for one turn of the loop; return from when on the next one is due."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import islice
 
-from proxy.demo.asks import reads, reads_of, writes
+from proxy.demo.asks import WRITES_OF_ONE, reads, reads_of, writes
 from proxy.demo.entities import COMPONENTS
 from proxy.demo.names import READERS
 from tests.demo.twins import twins
@@ -28,6 +28,14 @@ def test_some_readers_can_be_asked_for_alone():
 
 def test_writes_go_only_to_what_was_named():
     assert {ask.component for ask in islice(writes(["analytics"]), 40)} == {"analytics"}
+
+
+def test_all_writes_of_an_entity_come_at_a_stretch_and_the_last_removes_it():
+    asked = list(islice(writes(["conversations", "analytics"]), 8 * WRITES_OF_ONE))
+    for start in range(0, len(asked), WRITES_OF_ONE):
+        one = asked[start : start + WRITES_OF_ONE]
+        assert len({ask.component for ask in one}) == 1
+        assert [ask.method == "DELETE" for ask in one] == [*[False] * (WRITES_OF_ONE - 1), True]
 
 
 async def test_both_applications_give_what_is_owed_and_no_write_leaves_anything(tmp_path):

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import asyncio
 
+from proxy.demo.asks import WRITES_OF_ONE
 from proxy.demo.entities import COMPONENTS
 from proxy.demo.tally import Tally
-from proxy.demo.traffic import READS_PER_S, Traffic
+from proxy.demo.traffic import READS_PER_S, WRITES_PER_S, Traffic
 from proxy.demo.web import Web
 from tests.demo.pretend import pretend, rightly
 from tests.waiting import until
@@ -58,3 +59,24 @@ async def test_no_answer_is_an_error_of_the_reader(tmp_path):
 
     assert traffic.tally.failed_reads == traffic.tally.reads
     assert traffic.tally.first_errors[0].error
+
+
+async def test_what_is_written_rests_as_long_as_it_takes_to_settle(tmp_path):
+    stop, written = asyncio.Event(), []
+
+    async with pretend(tmp_path) as play:
+        ask = play.traffic.ask
+
+        async def noting(each):
+            if not each.is_read:
+                written.append((each.method, play.now()))
+            return await ask(each)
+
+        play.traffic.ask = noting
+        running = asyncio.create_task(play.traffic.run(["analytics"], stop))
+        await until(lambda: len(written) >= 2 * WRITES_OF_ONE)
+        stop.set()
+        await asyncio.wait_for(running, 10)
+
+    assert [method for method, _ in written[:WRITES_OF_ONE]] == ["POST", "PATCH", "PUT", "DELETE"]
+    assert written[WRITES_OF_ONE][1] - written[0][1] >= WRITES_OF_ONE / WRITES_PER_S - 0.05
