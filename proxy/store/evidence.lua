@@ -46,8 +46,9 @@ local room = MOST_NAMES - redis.call('HLEN', KEYS[2])
 for _ = 1, tonumber(ARGV[at]) do
   local name = 'n:' .. ARGV[at + 1]
   if redis.call('HEXISTS', KEYS[2], name) == 0 then
-    local is_reason = string.find(name, '[: ]', 3)  -- an outcome is counted as such, however many reasons there are
-    if is_reason and room <= 0 then name = 'n:other' end
+    local word = string.match(ARGV[at + 1], '^(%a+)[: ]')  -- nil for an outcome, which is never another one
+    if room <= 0 and word == 'swallowed' then name = 'n:swallowed:other' end
+    if room <= 0 and word and word ~= 'test' and word ~= 'swallowed' then name = 'n:other' end
     room = room - 1
   end
   pcall(redis.call, 'HINCRBY', KEYS[2], name, ARGV[at + 2])

@@ -98,4 +98,4 @@ def _evidence(words: Sequence[bytes], entities: int, differing: int) -> Evidence
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdigit() and len(text) < 20 else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from xxhash import xxh3_64_intdigest
 
-from proxy.core.evidence import Basis, Outcome
+from proxy.core.evidence import SWALLOWED_BY, TEST_FOUND, TEST_SWALLOWED, Basis, Outcome
 
 MOST_ENTITIES = 20_000  # of a route between two batches: beyond it they are fewer than they are, and the bound higher
 MOST_REASONS = 100
 _MATCHED, _EXPLAINED = Outcome.MATCHED.value, Outcome.EXPLAINED.value
-_OUTCOMES = frozenset(each.value for each in Outcome)  # never lost, however many reasons there are
+_ALWAYS = frozenset((*Outcome, TEST_FOUND, TEST_SWALLOWED))  # what is never counted as another one
+_OTHER_RULE = f"{SWALLOWED_BY}other"  # it still turns the component red
 
 
 @dataclass(slots=True)
@@ -83,8 +84,8 @@ class Tally:
 
     def _count(self, name: str) -> None:
         total = self.total
-        if name not in total and len(total) >= MOST_REASONS and name not in _OUTCOMES:
-            name = "other"
+        if name not in total and len(total) >= MOST_REASONS and name not in _ALWAYS:
+            name = _OTHER_RULE if name.startswith(SWALLOWED_BY) else "other"
         total[name] = total.get(name, 0) + 1
         counts = self.news.counts
         counts[name] = counts.get(name, 0) + 1

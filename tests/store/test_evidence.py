@@ -122,6 +122,14 @@ async def test_names_are_bounded(store, link):
     assert (await of(store)).counts[Outcome.MISMATCHED] == 2
 
 
+async def test_no_name_takes_the_place_of_an_outcome(store):
+    await store.add(batch(counts={f"explained:rule {each}": 1 for each in range(300)}))
+    await store.add(batch(2, counts={"mismatched": 1, "test:swallowed": 1, "swallowed:ignore $": 1}))
+
+    found = await of(store)
+    assert (found.counts[Outcome.MISMATCHED], found.swallowed_by) == (1, ("other",))
+
+
 @pytest.mark.parametrize("kind", ["string", "list", "hash"])
 async def test_whatever_somebody_wrote_there_is_replaced(store, link, kind):
     set_it = {"string": ("SET", "x"), "list": ("RPUSH", "x"), "hash": ("HSET", "since", "x")}[kind]
@@ -142,9 +150,10 @@ async def test_whatever_somebody_wrote_there_is_replaced(store, link, kind):
     assert found.entities >= 1
 
 
-async def test_counts_that_somebody_wrote_are_no_counts(store, link):
+@pytest.mark.parametrize("count", ["many", "²", "٣", "-1", "1.5", "9" * 30])
+async def test_counts_that_somebody_wrote_are_no_counts(store, link, count):
     await store.add(batch())
-    await link.call("HSET", f"banyan:{{users}}:evidence:of:{ROUTE}", "n:matched", "many")
+    await link.call("HSET", f"banyan:{{users}}:evidence:of:{ROUTE}", "n:matched", count)
 
     assert (await of(store)).counts[Outcome.MATCHED] == 0
     assert await store.add(batch(2)) == ""

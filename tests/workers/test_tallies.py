@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.core.evidence import Basis, Outcome
+from proxy.core.evidence import SWALLOWED_BY, TEST_SWALLOWED, Basis, Outcome
 from proxy.workers import tallies
 from proxy.workers.tallies import Tallies, Tally
 
@@ -77,6 +77,20 @@ def test_reasons_and_entities_are_bounded(monkeypatch):
 
     assert tally.total == {"matched": 5, "rule 0": 1, "rule 1": 1, "other": 3}
     assert len(tally.news.entities) == 2
+
+
+def test_no_reason_takes_the_place_of_an_outcome_or_of_a_test(monkeypatch):
+    monkeypatch.setattr(tallies, "MOST_REASONS", 3)
+    tally = Tally("users", "/u")
+    for number in range(5):
+        tally.note(f"explained:rule {number}")
+    tally.add(Outcome.MISMATCHED, "", b"1")
+    tally.note(TEST_SWALLOWED)
+    tally.note(f"{SWALLOWED_BY}ignore $")
+
+    assert (tally.total[Outcome.MISMATCHED], tally.news.counts[Outcome.MISMATCHED]) == (1, 1)
+    assert tally.total[TEST_SWALLOWED] == tally.news.counts[TEST_SWALLOWED] == 1
+    assert tally.news.counts[f"{SWALLOWED_BY}other"] == 1
 
 
 def test_the_tally_of_a_route_is_one_and_the_same():
