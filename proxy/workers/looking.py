@@ -42,6 +42,7 @@ class Route:
         self.rules = CompareRules()
         self._pairs = 0
         self._rests_on: tuple[object, ...] = ()
+        self._is_untested = True  # the rules are new
         self._version = 0
         self._digest = ""
 
@@ -71,9 +72,11 @@ class Route:
             self.self_tally.rest_on(Basis(self._digest, version=self._version))
 
     def is_due_for_test(self) -> bool:
-        """Say whether the comparator is to be tested with this pair: one in TEST_EVERY, the first one of a route."""
+        """Say whether the comparator is to be tested with this pair: one in TEST_EVERY, the first one of new rules."""
         self._pairs += 1
-        return self._pairs % TEST_EVERY == 1
+        is_due = self._is_untested or self._pairs % TEST_EVERY == 1
+        self._is_untested = False
+        return is_due
 
     def test(self, answer: Answer) -> None:
         """Plant a difference in an answer and count whether the comparator finds it, and which rules swallow it."""
@@ -88,6 +91,7 @@ class Route:
 
     def _compile(self, watch: Watch, now_s: float) -> None:
         self.rules = CompareRules(watch.compare, now_s)
+        self._is_untested = True
         self._digest = xxh3_64_hexdigest(self.rules.basis.encode())
 
 

@@ -145,3 +145,13 @@ def test_a_rule_that_expires_works_no_more_and_evidence_rests_on_something_else(
     route.heed(60.0, "", "")
     assert route.rules.expired == ("ignore $.at",)
     assert route.tally.basis.rules != basis.rules
+
+
+def test_new_rules_are_tested_with_their_first_pair():
+    """Else a rule that swallows everything stays green for a hundred comparisons, on a quiet route for hours."""
+    route = looker(READ).route
+    due = [route.is_due_for_test() for _ in range(10)]
+    route.follow(looker(READ, compare={"ignore": ["$..*"]}).plan, 60.0, 0.0)
+
+    assert due == [True, *[False] * 9]
+    assert [route.is_due_for_test() for _ in range(3)] == [True, False, False]
