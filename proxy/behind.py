@@ -7,9 +7,11 @@ A part of the app, which opens and closes it; decides nothing.
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from proxy.background import Background
 from proxy.core.errors import StoreError
@@ -69,7 +71,10 @@ class Behind:
         limits = Limits(rules.rereads_per_s, rules.pending)
         self.sandwiches = Sandwiches(self.shadows, gateway.settling, self.findings, self.aside, limits)
         self.shadows.on_suspect = self.sandwiches.suspect
-        self.shadows.on_noise = self.findings.noisy
+        self.shadows.on_noise = self.sandwiches.noisy
+        self.shadows.on_test = self.sandwiches.test
+        self.sandwiches.on_fault = self._tell_fault
+        self.sightings.on_open = self.findings.seen_open
         gateway.watch = self.shadows.watcher
 
     def spawn(self, background: Background, epoch: Callable[[], str]) -> None:
@@ -83,6 +88,12 @@ class Behind:
             store = EvidenceStore(told.link, "evidence" if tallies is self.tallies else "noise")
             deliveries = Deliveries(tallies, store, told.events, told.replica, epoch)
             background.spawn(name, deliveries.run)
+
+    def _tell_fault(self, exc: Exception) -> None:
+        """Say where it was, and nothing of what it was about: an exception may quote an answer."""
+        *_, last = traceback.extract_tb(exc.__traceback__)
+        why = f"{type(exc).__name__} at {Path(last.filename).name}:{last.lineno}"
+        self._told.events.append("comparison_failed", why=why)
 
     async def close(self) -> None:
         """Close the connections, and let go of what is being compared."""

@@ -21,6 +21,7 @@ from proxy.admin.readiness import not_ready
 from proxy.core.breaker import State
 from proxy.core.rules import Side
 
+OTHER = "other"
 CLASSES = ("gone", "1xx", "2xx", "3xx", "4xx", "5xx")  # gone: the client left before its answer
 
 
@@ -93,6 +94,8 @@ class HouseCollector(Collector):
         for (component, route), counts in list(house.shadow_outcomes.items()):
             for name, count in list(counts.items()):
                 outcome, _, reason = name.partition(":")
+                if name == OTHER:
+                    outcome = reason = name  # reasons beyond those that are told apart
                 if reason:
                     reasons[component, outcome, reason] += count
                 else:

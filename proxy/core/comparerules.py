@@ -71,6 +71,11 @@ class CompareRules:
         self._rules: _Paths[Treatment] = _Paths((each.path, each) for each in working)
         self._revealed: _Paths[str] = _Paths((path, path) for path in compare.reveal)
 
+    @property
+    def asks_documents(self) -> bool:
+        """Whether a path leads where only the document tells: what that costs is up to whoever wrote it."""
+        return self._rules.asks_documents
+
     def root(self, *documents: Any) -> State[Treatment]:
         """Return what the rules say of these documents, which are compared with each other."""
         return self._rules.root(documents)
@@ -93,6 +98,10 @@ class _Paths(Generic[_T]):
             else:
                 self._always.append((steps, end))
         self._root = places(self._always)
+
+    @property
+    def asks_documents(self) -> bool:
+        return bool(self._queries)
 
     def root(self, documents: Iterable[Any]) -> State[_T]:
         if not self._queries:

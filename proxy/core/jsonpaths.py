@@ -15,6 +15,7 @@ from typing import Any
 _PLAIN = re.compile(r"\$(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 _TOKEN = re.compile(r"'?TOKEN_([A-Z_]+)'?")  # the parser's own names: `TOKEN_COMMA`
 _CHARACTERS_LIMIT = 500
+_PIECES = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\[\?|\[|\]|\.\.|\b(?:match|search)\s*\(""", re.DOTALL)
 
 
 class TooDeep(Exception):
@@ -44,8 +45,9 @@ def fault_of(path: str, *, singular: bool = False) -> str | None:
         hint = f"; did you mean `{meant}`?" if not path or fault_of(meant) is None else ""
         return f"should be a JSONPath that begins with $, is {f'`{path}`' if path else 'empty'}{hint}"
     compiled = _compiled(path)
-    if isinstance(compiled, tuple):
-        at, why = compiled
+    found = compiled if isinstance(compiled, tuple) else _endless(path)
+    if found is not None:
+        at, why = found
         line = "".join(" " if character.isspace() else character for character in path)
         return f"should be a JSONPath: {why}\n    {line}\n    {' ' * at}^"
     if singular and not compiled.singular_query():
@@ -99,6 +101,35 @@ def query_of(path: str) -> Callable[[Any], list[tuple[str | int, ...]]]:
 def _key_of(selector: Any) -> str | int:
     key: str | int = selector.name if hasattr(selector, "name") else selector.index
     return key
+
+
+def _endless(path: str) -> tuple[int, str] | None:
+    """
+    Return where a path asks for more than can be answered in a time that grows with the document, and why.
+
+    What an answer says must not decide how long it takes to compare it: patterns may take years for a short text, and
+    what descends within a filter goes through the whole document for each of its parts.
+    """
+    filters = descents = 0
+    opened: list[bool] = []  # whether each bracket that is open is that of a filter
+    for found in _PIECES.finditer(path):
+        piece, at = found[0], found.start()
+        if piece == "[?" and any(opened):
+            return at, "a filter within a filter is not taken"
+        if piece in ("[", "[?"):
+            opened.append(piece == "[?")
+            filters += piece == "[?"
+        elif piece == "]" and opened:
+            opened.pop()
+        elif piece == ".." and any(opened):
+            return at, "a filter may look at the members of what it filters, and not descend"
+        elif piece == "..":
+            descents += 1
+            if descents > 1 and (filters or "[?" in path[at:]):
+                return at, "beside a filter one `..` is enough"
+        elif piece.endswith("(") and any(opened):
+            return at, "match() and search() are not taken: one value could keep the process busy for years"
+    return None
 
 
 def _compiled(path: str) -> Any:

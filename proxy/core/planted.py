@@ -90,6 +90,17 @@ def detect(planted: Planted, rules: CompareRules) -> Detection:
     return Detection(True) if comparison.differences else Detection(False, comparison.explained)
 
 
+def examine(answer: Answer, rules: CompareRules, roll: float, most_bytes: int = MOST_BYTES) -> Detection | None:
+    """Plant a difference in an answer, and say whether it is found; None where nothing can be planted."""
+    planted = plant_in(answer, rules, roll, most_bytes)
+    if planted is None:
+        return None
+    detection = detect(planted, rules)
+    if detection.is_found or detection.swallowed_by:
+        return detection
+    return Detection(False, (planted.path,))  # a fault of the comparator itself: where
+
+
 class _Search:
     """The way to one leaf; `covered` are the rules in its way, in the order in which they were met."""
 

@@ -23,7 +23,14 @@ _NUMBER = re.compile(r"\d{1,19}", re.ASCII)
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _PLAIN = re.compile(r"[A-Za-z](?:[a-z]|[A-Z][a-z]{2,}|[-_](?=[A-Za-z]))*", re.ASCII)
 _PLAIN_LIMIT = 40
-_VALUE = re.compile(r"-?\d{1,4}|true|false|asc|desc", re.ASCII)
+_COUNT = re.compile(r"-?\d{1,4}", re.ASCII)
+_OF_TWO = ("true", "false", "asc", "desc")
+_PAGES = frozenset(  # what pages and sorts: a number in any other may be a PIN
+    (
+        "asc", "desc", "dir", "direction", "first", "last", "limit", "offset", "order", "order_by", "page", "page_size",
+        "pagesize", "per_page", "perpage", "size", "skip", "sort", "sort_by", "start", "take", "top",
+    )
+)  # fmt: skip
 _NAME_PARTS = re.compile(r"[\[\].]+")  # `filter[status]`, `user.name`
 
 _OF_THE_HOP = frozenset(  # what clients send anyway and no side answers differently for
@@ -73,7 +80,8 @@ def _parameter(text: str) -> str:
         name = "*"
     if not equals:
         return name
-    return f"{name}={value if _VALUE.fullmatch(value) else f'{{{name}}}'}"
+    is_shown = value in _OF_TWO or (_COUNT.fullmatch(value) and name.lower() in _PAGES)
+    return f"{name}={value if is_shown else f'{{{name}}}'}"
 
 
 def needed_fields(fields: bytes) -> tuple[str, ...]:

@@ -80,14 +80,16 @@ class BackOff:
 
     SLOWER = 3.0
     TROUBLED = 0.1
+    WELL = 20
     _USED = 0.05  # weight of a new second in what is usual
     _NEGLIGIBLE_S = 0.05  # faster than this no side is slow
 
-    __slots__ = ("_asked", "_owed", "_sum_s", "_troubled", "_until_s", "share", "usual_s")
+    __slots__ = ("_asked", "_owed", "_sum_s", "_troubled", "_until_s", "share", "trouble", "usual_s")
 
     def __init__(self) -> None:
         self.share = 1.0
         self.usual_s = 0.0
+        self.trouble = 0.0  # the share of shadows that failed or were declined, of late
         self._asked = 0
         self._troubled = 0
         self._sum_s = 0.0
@@ -95,9 +97,9 @@ class BackOff:
         self._until_s = -inf
 
     @property
-    def is_full(self) -> bool:
-        """Whether the side gets all that is meant for it."""
-        return self.share >= 1.0
+    def is_well(self) -> bool:
+        """Whether the side gets all that is meant for it, and fails no more than a read in `WELL`."""
+        return self.share >= 1.0 and self.trouble < 1 / self.WELL
 
     def lets(self, now_s: float) -> bool:
         """Say whether this shadow goes to the side."""
@@ -126,6 +128,7 @@ class BackOff:
         asked, troubled = self._asked, self._troubled
         if asked:
             mean_s = self._sum_s / asked
+            self.trouble += (troubled / asked - self.trouble) * (self._USED if self.usual_s else 1.0)
             slow = mean_s > max(self._NEGLIGIBLE_S, self.SLOWER * self.usual_s) and self.usual_s > 0
             if troubled >= self.TROUBLED * asked or slow:
                 self.share = max(_LEAST, self.share / 2)

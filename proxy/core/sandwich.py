@@ -31,6 +31,7 @@ class Doubt(StrEnum):
     FAILING = "failing"  # the secondary answers 5xx: a fault of it, or of this one read
     NO_BUDGET = "no_budget"  # too many differences at once
     UNREADABLE = "unreadable"  # in a content coding that is broken, or too long without it
+    FAULT = "fault"  # of this process
     BARRED = "barred"  # a side may not be asked any more
 
 

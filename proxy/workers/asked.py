@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from proxy.core.compare import EQUAL, Answer, Comparison, compare
+from proxy.core.comparerules import CompareRules
 from proxy.core.errors import UpstreamError
 from proxy.core.evidence import Outcome, outcome_of_equal
 from proxy.core.messages import AnswerHead, SawAnswer, value_behind, value_of
+from proxy.core.planted import examine
 from proxy.core.rules import Side
 from proxy.core.sandwich import DECLINED
 from proxy.gateway.copies import Copy
@@ -19,9 +21,10 @@ from proxy.gateway.outgoing import own_location
 from proxy.wire.asking import Asking
 from proxy.wire.pool import Pool, Waits
 from proxy.wire.upstream import Line
-from proxy.workers.looking import SHADOW, Looker
+from proxy.workers.looking import SHADOW, Looker, Route
 
 INLINE_BYTES = 16_384  # two answers that are longer together are compared in a thread
+_CODING = b"content-encoding: "
 _TYPE = b"content-type: "
 _TYPE_ALONE = (b"content-type",)
 _REDIRECT = range(300, 400)
@@ -74,6 +77,7 @@ class Asker(Protocol):
     def declined(self, side: Side, retry_after: bytes) -> None: ...
     def suspect(self, pairing: Pairing) -> None: ...
     def noisy(self, pairing: Pairing) -> None: ...
+    def test(self, route: Route, answer: Answer) -> None: ...
 
 
 class Asked(Asking):
@@ -170,9 +174,8 @@ class Asked(Asking):
         mine = blocks[0] if blocks else b""
         theirs = other[0] if len(other) == 1 else b"".join(other)
         if self.purpose is SHADOW and mine == theirs and self._heads_agree(head):
-            route = self.looker.route
-            if route.is_due_for_test():
-                route.test(answer_of(copy.head, mine, ()))
+            if self.looker.route.is_due_for_test():
+                test(self._asker, self.looker.route, answer_of(copy.head, mine, ()))
             count_equal(self.looker, copy, EQUAL)
         else:
             self._pair(head, mine, theirs)
@@ -190,25 +193,46 @@ class Asked(Asking):
         first, second = answer_of(copy.head, mine, asker.origins), answer_of(head, theirs, asker.origins)
         if self.purpose is SHADOW and looker.plan.side is not looker.plan.primary:
             first, second = second, first
-        is_short = len(mine) + len(theirs) <= INLINE_BYTES
-        comparison = compare(first, second, looker.route.rules) if is_short else None
+        rules = looker.route.rules
+        comparison = None
+        if is_short(rules, first, second):
+            comparison = compare(first, second, rules, most_bytes=asker.most_bytes)
         pairing = Pairing(copy, looker, first, second, comparison)
         if self.purpose is not SHADOW:
             asker.noisy(pairing)
         elif comparison is None or comparison.differences:
             asker.suspect(pairing)
         else:
-            conclude_equal(pairing, comparison)
+            conclude_equal(asker, pairing, comparison)
 
 
-def conclude_equal(pairing: Pairing, comparison: Comparison) -> None:
+def is_short(rules: CompareRules, *answers: Answer) -> bool:
+    """
+    Say whether answers are compared so quickly that it need not be done in a thread.
+
+    A few bytes in a content coding may be a megabyte without it, and a path with a filter takes as long as it takes.
+    """
+    if rules.asks_documents or sum(len(each.body) for each in answers) > INLINE_BYTES:
+        return False
+    return not any(_CODING in each.fields for each in answers)
+
+
+def test(asker: Asker, route: Route, answer: Answer) -> None:
+    """Test the comparator with an answer, or have it done."""
+    if is_short(route.rules, answer):
+        route.tested(examine(answer, route.rules, route.roll))
+    else:
+        asker.test(route, answer)
+
+
+def conclude_equal(asker: Asker, pairing: Pairing, comparison: Comparison) -> None:
     """Count two answers that differ in nothing, or of which nobody can say whether they do."""
     looker = pairing.looker
     if not comparison.is_readable:
         looker.route.tally.add(Outcome.SKIPPED, str(comparison.oddity))
         return
-    if looker.route.is_due_for_test() and len(pairing.first.body) <= INLINE_BYTES:
-        looker.route.test(pairing.first)
+    if looker.route.is_due_for_test():
+        test(asker, looker.route, pairing.first)
     count_equal(looker, pairing.copy, comparison)
 
 

@@ -17,7 +17,7 @@ from proxy.core.evidence import Outcome
 from proxy.core.noise import AS, COMPARED, forms_of, name_of
 from proxy.core.sandwich import Verdict, beside
 from proxy.workers.aside import Aside
-from proxy.workers.asked import INLINE_BYTES, Pairing
+from proxy.workers.asked import Pairing, is_short
 from proxy.workers.sandwich import Settled
 
 SAMPLED = 20  # of so many differences that are known one is looked at again
@@ -48,12 +48,14 @@ class Findings:
         """Take a mismatch: the answers of the second look, and in what they differ beside noise."""
         assert pairing.comparison is not None
         pair = self._pair(pairing, Comparison(verdict.differences, cut=pairing.comparison.cut))
-        found = sightings(pair, examples=False)
-        if any(self._examples.get(each.id, 0) < MOST_EXAMPLES for each in found):
-            is_short = len(pair.first.body) + len(pair.second.body) <= INLINE_BYTES
-            found = sightings(pair) if is_short else await self._aside.do(sightings, pair)
-            self._count(found)
+        short = is_short(pairing.looker.route.rules, pair.first, pair.second)
+        found = sightings(pair) if short else await self._aside.do(sightings, pair)
+        self._count(found)
         self._sink.add(pair.component, found)
+
+    def seen_open(self, ids: frozenset[str]) -> None:
+        """Take which clusters are there and open: of those that were closed, or lost, examples are kept anew."""
+        self._examples = {id: count for id, count in self._examples.items() if id in ids}
 
     def noise(self, pairing: Pairing, verdict: Verdict) -> None:
         """Take in what the primary differed from itself while a difference was looked at."""

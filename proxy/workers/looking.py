@@ -11,12 +11,11 @@ from typing import Protocol
 
 from xxhash import xxh3_64_hexdigest
 
-from proxy.core.compare import Answer
 from proxy.core.comparerules import CompareRules
 from proxy.core.decision import Plan, Watch
 from proxy.core.evidence import SWALLOWED_BY, TEST_FOUND, TEST_SWALLOWED, Basis, Outcome
 from proxy.core.messages import AnswerHead, RequestHead, Saw, SawAnswer
-from proxy.core.planted import detect, plant_in
+from proxy.core.planted import Detection
 from proxy.core.rules import Side
 from proxy.core.sampling import Sampler
 from proxy.core.sandwich import DECLINED
@@ -78,16 +77,18 @@ class Route:
         self._is_untested = False
         return is_due
 
-    def test(self, answer: Answer) -> None:
-        """Plant a difference in an answer and count whether the comparator finds it, and which rules swallow it."""
-        planted = plant_in(answer, self.rules, self._pairs * _GOLDEN % 1)
-        if planted is None:
+    @property
+    def roll(self) -> float:
+        """Where a difference is to be planted next, 0 to 1."""
+        return self._pairs * _GOLDEN % 1
+
+    def tested(self, detection: Detection | None) -> None:
+        """Count whether the comparator found what was planted, and which rules swallowed it."""
+        if detection is None:
             return
-        detection = detect(planted, self.rules)
         self.tally.note(TEST_FOUND if detection.is_found else TEST_SWALLOWED)
-        if not detection.is_found:
-            for rule in detection.swallowed_by or (planted.path,):
-                self.tally.note(f"{SWALLOWED_BY}{rule}")
+        for rule in detection.swallowed_by:
+            self.tally.note(f"{SWALLOWED_BY}{rule}")
 
     def _compile(self, watch: Watch, now_s: float) -> None:
         self.rules = CompareRules(watch.compare, now_s)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Protocol
 
@@ -21,16 +22,20 @@ from proxy.core.errors import UpstreamError
 from proxy.core.evidence import Outcome
 from proxy.core.limits import SECOND_LOOKS
 from proxy.core.messages import AnswerHead
+from proxy.core.planted import examine
 from proxy.core.rules import Side
 from proxy.core.sampling import Cap
 from proxy.core.sandwich import DECLINED, RECHECKS_S, Doubt, Looks, Verdict, beside, doubt_of, judge
 from proxy.wire.asking import TooLong, whole_answer
 from proxy.workers.aside import Aside
-from proxy.workers.asked import INLINE_BYTES, Pairing, answer_of, conclude_equal
+from proxy.workers.asked import Pairing, answer_of, conclude_equal, is_short
 from proxy.workers.loads import Load
+from proxy.workers.looking import Route
 from proxy.workers.shadow import Shadows
 
 PAUSE_S = 0.05
+MOST_CHORES = 8
+MOST_LATER = 4_096  # differences that are looked at again later: of these no body is kept
 _FINAL = frozenset((Doubt.DENIED, Doubt.TRANSIENT, Doubt.NO_BUDGET, Doubt.BARRED))
 
 
@@ -47,6 +52,7 @@ class Found(Protocol):
 
     async def mismatch(self, pairing: Pairing, verdict: Verdict) -> None: ...
     def noise(self, pairing: Pairing, verdict: Verdict) -> None: ...
+    def noisy(self, pairing: Pairing) -> None: ...
     def is_known(self, pairing: Pairing) -> bool: ...
 
 
@@ -81,12 +87,16 @@ class Sandwiches:
         self._aside = aside
         self._settled = settled
         self._found = found
+        self.on_fault: Callable[[Exception], None] = _raised
         self._pending = limits.pending
         self.cap = Cap(limits.rereads_per_s)
         self._ready: deque[Pairing] = deque()
         self._later: list[_Later] = []
         self._numbers = count()
         self._some = asyncio.Event()
+        self._chores: deque[Callable[[], Awaitable[None]]] = (
+            deque()
+        )  # beside differences: what is too long for the loop
         self.at_work = 0
 
     @property
@@ -97,11 +107,35 @@ class Sandwiches:
     def suspect(self, pairing: Pairing) -> None:
         """Take two answers that differ, or that were too long to be compared at once."""
         size_bytes = len(pairing.first.body) + len(pairing.second.body)
-        if len(self._ready) + len(self._later) >= self._pending or not self._hold(pairing, size_bytes):
+        if len(self._ready) >= self._pending or not self._hold(pairing, size_bytes):
             self._inconclusive(pairing, Doubt.NO_BUDGET)
             return
         self._ready.append(pairing)
         self._some.set()
+
+    def noisy(self, pairing: Pairing) -> None:
+        """Take a read that one side was asked twice."""
+        if pairing.comparison is not None:
+            self._found.noisy(pairing)
+        else:
+            self._later_do(partial(self._compare_noisy, pairing))
+
+    def test(self, route: Route, answer: Answer) -> None:
+        """Take a long answer with which the comparator is to be tested."""
+        self._later_do(partial(self._test, route, answer))
+
+    def _later_do(self, chore: Callable[[], Awaitable[None]]) -> None:
+        if len(self._chores) < MOST_CHORES:
+            self._chores.append(chore)
+            self._some.set()
+
+    async def _compare_noisy(self, pairing: Pairing) -> None:
+        pairing.comparison = await self._compare(pairing, pairing.first, pairing.second)
+        self._found.noisy(pairing)
+
+    async def _test(self, route: Route, answer: Answer) -> None:
+        most_bytes = self._shadows.bounds.body_bytes
+        route.tested(await self._aside.do(examine, answer, route.rules, route.roll, most_bytes))
 
     async def run(self) -> None:
         """Work, for as long as this runs."""
@@ -124,14 +158,20 @@ class Sandwiches:
 
     async def _work(self) -> None:
         while True:
-            while not self._ready:
+            while not self._ready and not self._chores:
                 self._some.clear()
                 await self._some.wait()
+            if self._chores:
+                await self._chores.popleft()()
+                continue
             pairing = self._ready.popleft()
             self._shadows.held_bytes -= pairing.held_bytes
             self.at_work += 1
             try:
                 await self._look(pairing)
+            except Exception as exc:  # a fault of ours in one of them is no reason to let go of all others
+                self._inconclusive(pairing, Doubt.FAULT)
+                self.on_fault(exc)
             finally:
                 self.at_work -= 1
             await asyncio.sleep(0)  # what needs no re-read does not wait by itself: clients come in between
@@ -144,7 +184,7 @@ class Sandwiches:
             if pairing.comparison is None:
                 pairing.comparison = await self._compare(pairing, pairing.first, pairing.second)
             if not pairing.comparison.differences:
-                conclude_equal(pairing, pairing.comparison)
+                conclude_equal(self._shadows, pairing, pairing.comparison)
                 return
             self._note_oddity(pairing, pairing.comparison)
             if pairing.stood is None and self._found.is_known(pairing):
@@ -158,6 +198,8 @@ class Sandwiches:
         primary = pairing.looker.plan.primary
         first, second = pairing.first, pairing.second
         assert pairing.comparison is not None
+        if not self._is_settled(pairing):
+            raise _Doubtful(Doubt.UNSETTLED)  # no second look makes it settled
         if second.status >= 500 > first.status and not self._stands_out(pairing, primary.other):
             raise _Doubtful(Doubt.FAILING)
         again = await self._read(pairing, primary, first)
@@ -167,9 +209,12 @@ class Sandwiches:
         await self._stays(pairing, again, own)
         looks = Looks(pairing.comparison, own, await self._compare(pairing, again, other))
         pairing.first, pairing.second, pairing.comparison = again, other, looks.again
+        return judge(looks, self._is_settled(pairing))
+
+    def _is_settled(self, pairing: Pairing) -> bool:
         looker = pairing.looker
         key = looker.key_of(pairing.copy)
-        return judge(looks, self._settled.is_settled(looker.plan.component or "", key, pairing.since_s))
+        return self._settled.is_settled(looker.plan.component or "", key, pairing.since_s)
 
     async def _stays(self, pairing: Pairing, again: Answer, own: Iterable[Comparison]) -> None:
         """
@@ -188,7 +233,7 @@ class Sandwiches:
 
     def _stands_out(self, pairing: Pairing, side: Side) -> bool:
         """Say whether a side that fails this read again and again answers the others well: then it is the read."""
-        return pairing.tries >= len(RECHECKS_S) and self._shadows.loads[side].back_off.is_full
+        return pairing.tries >= len(RECHECKS_S) and self._shadows.loads[side].back_off.is_well
 
     async def _conclude(self, pairing: Pairing, verdict: Verdict) -> None:
         tally, entity = pairing.looker.route.tally, pairing.looker.entity_of(pairing.copy)
@@ -220,7 +265,9 @@ class Sandwiches:
 
     def _again_later(self, pairing: Pairing, after_s: float) -> None:
         pairing.forget()
-        if not self._hold(pairing, 0 if pairing.stood is None else len(pairing.stood.body)):
+        if len(self._later) >= MOST_LATER or not self._hold(
+            pairing, 0 if pairing.stood is None else len(pairing.stood.body)
+        ):
             self._inconclusive(pairing, Doubt.NO_BUDGET)
             return
         due_s = self._shadows.clock() + after_s
@@ -288,6 +335,11 @@ class Sandwiches:
 
     async def _compare(self, pairing: Pairing, first: Answer, second: Answer) -> Comparison:
         rules: CompareRules = pairing.looker.route.rules
-        if len(first.body) + len(second.body) <= INLINE_BYTES:
-            return compare(first, second, rules)
-        return await self._aside.do(compare, first, second, rules)
+        most_bytes = self._shadows.bounds.body_bytes
+        if is_short(rules, first, second):
+            return compare(first, second, rules, most_bytes=most_bytes)
+        return await self._aside.do(compare, first, second, rules, most_bytes=most_bytes)
+
+
+def _raised(exc: Exception) -> None:
+    raise exc

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from time import perf_counter, time
 
+from proxy.core.compare import Answer
 from proxy.core.decision import Plan
 from proxy.core.messages import AnswerHead, RequestHead, value_of, without
 from proxy.core.rules import Side
@@ -34,7 +35,8 @@ class Shadows:
     Asks behind the answers, and compares; `run` lets its deadlines pass.
 
     `may_ask` says of a component and a side whether reads may go there now. `on_suspect` takes what differs or is too
-    long to be compared at once, `on_noise` what one side said twice; both at once, and both without waiting.
+    long to be compared at once, `on_noise` what one side said twice, `on_test` a long answer with which the comparator
+    is to be tested; all of them at once, and without waiting.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Shadows:
         self.versions = {side: Versions() for side in Side}
         self.on_suspect: Callable[[Pairing], None]
         self.on_noise: Callable[[Pairing], None]
+        self.on_test: Callable[[Route, Answer], None]
         self.origins = tuple(origin for load in loads.values() for origin in load.manner.origins)
         self.most_bytes = bounds.body_bytes
         self.heeds_versions = any(load.version_header for load in loads.values())
@@ -166,6 +169,10 @@ class Shadows:
     def suspect(self, pairing: Pairing) -> None:
         """Two answers may differ."""
         self.on_suspect(pairing)
+
+    def test(self, route: Route, answer: Answer) -> None:
+        """The comparator is to be tested with a long answer."""
+        self.on_test(route, answer)
 
     def noisy(self, pairing: Pairing) -> None:
         """One side was asked twice."""

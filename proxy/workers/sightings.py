@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from proxy.core.clusters import Sighting
 from proxy.core.errors import StoreError
@@ -38,6 +38,7 @@ class Sightings:
         self._replica = replica
         self._components: dict[str, _Component] = {}
         self.closed: frozenset[str] = frozenset()
+        self.on_open: Callable[[frozenset[str]], None] | None = None  # told which are open, at times
         self.lost = 0
 
     def add(self, component: str, sightings: Iterable[Sighting]) -> None:
@@ -78,3 +79,5 @@ class Sightings:
         """Read which clusters are closed; raises StoreError."""
         found = await self._store.read(tuple(self._components))
         self.closed = frozenset(each.id for each in found if each.status == "closed")
+        if self.on_open is not None:
+            self.on_open(frozenset(each.id for each in found if each.status != "closed"))

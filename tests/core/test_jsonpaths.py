@@ -93,3 +93,37 @@ def test_a_document_that_is_too_deep_for_a_query_is_known():
 
     with pytest.raises(TooDeep):
         query_of("$..[?@.x]")(document)
+
+
+@pytest.mark.parametrize(
+    ("path", "at", "why"),
+    [
+        ("$[?search(@.a,'^(a+)+$')]", 3, "match() and search()"),
+        ("$[?match(@.a, 'x')]", 3, "match() and search()"),
+        ("$..[?$..[?@.a==2]]", 6, "not descend"),
+        ("$[?@[?@.a]]", 4, "within a filter"),
+        ("$[?@..a]", 4, "not descend"),
+        ("$..a[?@.b]..c", 10, "one `..` is enough"),
+        ("$..a..b[?@.c]", 4, "one `..` is enough"),
+    ],
+)
+def test_a_path_that_may_take_for_ever_is_refused_with_its_place(path, at, why):
+    fault = fault_of(path)
+
+    assert fault is not None
+    assert why in fault
+    assert fault.endswith(f"\n    {' ' * at}^")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "$..[?@.kind=='x'].at",
+        "$.a[?@.b && @.c < 3].d[?@.e]",
+        "$[?@.a == 'search(..)[?']",
+        "$..a..b",
+        "$[?length(@.a) > 2]",
+    ],
+)
+def test_a_path_whose_cost_grows_with_the_document_is_taken(path):
+    assert fault_of(path) is None

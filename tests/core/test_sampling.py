@@ -96,7 +96,7 @@ def test_it_gets_all_back_by_and_by():
     for _ in range(4):
         second(back_off)
 
-    assert back_off.is_full
+    assert back_off.is_well
 
 
 def test_one_of_a_hundred_that_fails_is_no_trouble():
@@ -106,7 +106,7 @@ def test_one_of_a_hundred_that_fails_is_no_trouble():
 
     back_off.second()
 
-    assert back_off.is_full
+    assert back_off.is_well
 
 
 def test_a_side_that_slows_down_is_spared_and_one_that_always_was_slow_is_not():
@@ -117,8 +117,8 @@ def test_a_side_that_slows_down_is_spared_and_one_that_always_was_slow_is_not():
 
     second(back_off, 0.5)
 
-    assert not back_off.is_full
-    assert always_slow.is_full
+    assert not back_off.is_well
+    assert always_slow.is_well
 
 
 def test_a_fast_side_is_not_slow_for_being_a_little_less_fast():
@@ -127,7 +127,7 @@ def test_a_fast_side_is_not_slow_for_being_a_little_less_fast():
 
     second(back_off, 0.02)
 
-    assert back_off.is_full
+    assert back_off.is_well
 
 
 def test_a_quiet_second_changes_nothing():
@@ -154,3 +154,14 @@ def test_a_side_that_asks_for_time_gets_it():
 
     assert [back_off.lets(at) for at in (0.0, 9.9, 10.0)] == [False, False, True]
     assert Sampler(0).floor_s == inf
+
+
+def test_a_side_that_fails_a_read_in_ten_now_and_then_is_not_well():
+    back_off = BackOff()
+    for _ in range(3):
+        for number in range(100):
+            back_off.record(0.01, number % 12 > 0)
+        back_off.second()
+
+    assert back_off.share == 1.0
+    assert not back_off.is_well

@@ -55,12 +55,16 @@ class Findings:
     mismatches: list[tuple[Pairing, Verdict]] = field(default_factory=list)
     noises: list[tuple[Pairing, Verdict]] = field(default_factory=list)
     known: bool = False
+    noisy_ones: list[Pairing] = field(default_factory=list)
 
     async def mismatch(self, pairing: Pairing, verdict: Verdict) -> None:
         self.mismatches.append((pairing, verdict))
 
     def noise(self, pairing: Pairing, verdict: Verdict) -> None:
         self.noises.append((pairing, verdict))
+
+    def noisy(self, pairing: Pairing) -> None:
+        self.noisy_ones.append(pairing)
 
     def is_known(self, pairing: Pairing) -> bool:
         return self.known
@@ -150,6 +154,7 @@ async def shadowing(
         sandwiches = Sandwiches(shadows, gateway.settling, findings, aside, Limits(rereads_per_s, differences))
         stage = Stage(rig, shadows, sandwiches, findings, clock)
         shadows.on_suspect, shadows.on_noise = sandwiches.suspect, stage.noisy.append
+        shadows.on_test = sandwiches.test
         gateway.watch = shadows.watcher
         task = asyncio.create_task(sandwiches.run())
         try:

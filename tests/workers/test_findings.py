@@ -127,7 +127,7 @@ async def test_what_was_found_often_is_counted_without_a_second_look_and_now_and
         assert len(stage.rig.modern.seen) == seen + SAMPLED + 1
         assert len(keeping.found) == MOST_EXAMPLES + SAMPLED
         assert len({each.id for each in keeping.found}) == 1
-        assert sum(1 for each in keeping.found if each.example) == MOST_EXAMPLES
+        assert sum(1 for each in keeping.found if each.example) == MOST_EXAMPLES + 1
 
 
 async def many_mismatches_after(stage: Stage, count: int) -> None:
@@ -159,6 +159,21 @@ async def test_a_known_difference_may_be_a_write_on_its_way():
         await stage.get()
         await until(lambda: stage.sandwiches.waiting == 1 and not stage.sandwiches.at_work)
         assert stage.counts["mismatched"] == MOST_EXAMPLES
+
+
+async def test_of_a_cluster_that_is_not_open_any_more_examples_are_kept_anew():
+    async with shadowing() as stage:
+        findings, keeping = findings_of(stage)
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
+        await many_mismatches(stage, MOST_EXAMPLES)
+        findings.seen_open(frozenset(each.id for each in keeping.found))
+        await many_mismatches_after(stage, 1)
+        assert stage.counts["mismatched:known"] == 1
+
+        findings.seen_open(frozenset())  # closed, or the store was wiped
+        await many_mismatches_after(stage, 1)
+        assert stage.counts["mismatched:known"] == 1
+        assert keeping.found[-1].example
 
 
 async def test_a_cluster_that_was_closed_is_looked_at_again():

@@ -134,7 +134,7 @@ async def test_a_write_that_is_done_after_its_client_was_told_504_is_no_mismatch
         await stage.get()
         await until(lambda: stage.sandwiches.waiting == 1 and not stage.sandwiches.at_work)
         stage.clock.by_s += 1.1
-        await until(lambda: len(stage.rig.modern.seen) == 4 and not stage.sandwiches.at_work)
+        await until(lambda: len(stage.rig.modern.seen) == 2 and not stage.sandwiches.at_work)
         assert stage.counts == {}
 
         stage.rig.modern.script = says(B)
@@ -468,3 +468,91 @@ async def test_a_mismatch_stands_with_other_replicas_though_the_primary_never_sa
 
         assert paths(stage) == ["$.unread"]
         assert stage.shadows.held_bytes == 0
+
+
+# What must not hold the loop up
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        (CODED, gzip.compress(b'{"id":42,"x":[' + b"1," * 200_000 + b"1]}")),  # a few hundred bytes
+        (JSON, b'{"id":42,"x":"' + b"y" * 20_000 + b'"}'),
+    ],
+)
+async def test_what_may_take_long_is_compared_and_tested_in_a_thread(fields, body, monkeypatch):
+    done: list[str] = []
+
+    async with shadowing() as stage:
+        aside = stage.sandwiches._aside
+        do = aside.do
+
+        async def counted(work, *args, **kwargs):
+            done.append(work.__name__)
+            return await do(work, *args, **kwargs)
+
+        aside.do = counted
+        stage.rig.legacy.script = stage.rig.modern.script = says(answer(body, extra=fields))
+        await stage.get()
+        await until(lambda: stage.all_counts == {"matched": 1, "test:found": 1})
+        assert done == ["examine"]
+
+        stage.rig.modern.script = says(A)
+        await stage.get()
+        await stage.counted(mismatched=1)
+        assert "compare" in done
+
+
+async def test_a_body_that_is_too_long_without_its_coding_is_not_compared():
+    packed = gzip.compress(b'{"id":42,"x":"' + b"y" * 50_000 + b'"}')
+    async with shadowing(bounds=Bounds(body_bytes=10_000)) as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(answer(packed, extra=CODED))
+        await stage.get()
+        await until(lambda: stage.counts == {"skipped": 1, "skipped:too_long": 1})
+
+
+async def test_a_path_that_asks_the_document_is_followed_in_a_thread():
+    filtered = {"ignore": ["$.items[?@.kind == 'x'].at"]}
+    async with shadowing({**USERS, "compare": filtered}) as stage:
+        stage.rig.legacy.script = says({"items": [{"kind": "x", "at": 1}]})
+        stage.rig.modern.script = says({"items": [{"kind": "x", "at": 2}]})
+        await stage.get()
+        await stage.counted(explained=1)
+
+
+async def test_noise_of_long_answers_is_learned_too():
+    async with shadowing({**USERS, "shadow": 0, "noise": {"sample": 100}}) as stage:
+        stage.shadows.on_noise = stage.sandwiches.noisy
+        stage.rig.legacy.script = says(*({"at": at, "x": "y" * 20_000} for at in range(9)))
+        await stage.get()
+        await until(lambda: stage.findings.noisy_ones)
+
+        (pairing,) = stage.findings.noisy_ones
+        assert [each.path for each in pairing.comparison.differences] == ["$.at"]
+
+
+async def test_a_fault_of_ours_in_one_difference_is_told_and_the_others_are_looked_at():
+    async with shadowing() as stage:
+        faults: list[Exception] = []
+        stage.sandwiches.on_fault = faults.append
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
+        is_known = stage.findings.is_known
+        stage.findings.is_known = lambda pairing: 1 // 0
+        await stage.get()
+        await stage.counted(inconclusive=1)
+        assert stage.counts == {"inconclusive": 1, "inconclusive:fault": 1}
+        assert isinstance(faults[0], ZeroDivisionError)
+
+        stage.findings.is_known = is_known
+        await stage.get()
+        await stage.counted(mismatched=1)
+
+
+async def test_what_is_not_settled_costs_no_re_read():
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
+        await asked(stage.rig.port, PUT)
+        await stage.get()
+        await until(lambda: stage.sandwiches.waiting == 1 and not stage.sandwiches.at_work)
+
+        assert (len(stage.rig.legacy.seen), len(stage.rig.modern.seen)) == (2, 1)
