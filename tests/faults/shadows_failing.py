@@ -66,6 +66,8 @@ def judge(play: Play, without: Sequence[float], beside: Sequence[float]) -> None
     play.notes["p99 with shadows, of that without (and of 90 % of all draws)"] = (
         f"{ratio:.3f} ({low:.3f} to {high:.3f})"
     )
+    calm, calm_beside = (percentile(sorted(each), 25) for each in (without, beside))
+    play.notes["the same of the turns' lower quartile, ms"] = f"{calm * 1e3:.2f}, {calm_beside * 1e3:.2f}"
 
 
 def interval(without: Sequence[float], beside: Sequence[float]) -> tuple[float, float]:
