@@ -142,8 +142,9 @@ class Asked(Asking):
 
     def expire(self) -> None:
         """It has taken too long."""
-        if self._line is not None:
-            self._line.cancel()
+        line, self._line = self._line, None
+        if line is not None:
+            line.cancel()
         self._end(Outcome.FAILED, "timeout")
 
     def drop(self, reason: str) -> None:
@@ -152,6 +153,7 @@ class Asked(Asking):
             self.looker.route.tally.add(Outcome.DROPPED, reason)
 
     def _end(self, outcome: Outcome, reason: str) -> None:
+        self._line = None  # it knows this one, too: nothing is to wait for the collector with a megabyte in its hands
         self._asker.ended(self, fine=outcome is not Outcome.FAILED)
         if self.purpose is SHADOW:
             self.looker.route.tally.add(outcome, reason)
@@ -159,6 +161,7 @@ class Asked(Asking):
     def _complete(self) -> None:
         head, copy = self._head, self.copy
         assert head is not None
+        self._line = None
         status = head.status
         self._asker.ended(self, fine=status < 500 and status not in DECLINED)
         if status in DECLINED:

@@ -174,6 +174,7 @@ class Sandwiches:
                 self.on_fault(exc)
             finally:
                 self.at_work -= 1
+                del pairing  # who waits for work keeps no answers
             await asyncio.sleep(0)  # what needs no re-read does not wait by itself: clients come in between
 
     async def _look(self, pairing: Pairing) -> None:

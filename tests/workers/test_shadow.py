@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
 from proxy.core.evidence import Outcome
 from proxy.core.limits import SECOND_LOOKS
 from proxy.core.rules import Side
+from proxy.gateway.copies import Copy
+from proxy.workers.asked import Asked
 from proxy.workers.loads import Bounds
 from tests.peers import Exchange, RawClient, answering, asked, ok
 from tests.waiting import until
@@ -526,3 +529,26 @@ async def test_of_what_is_looked_at_again_later_no_answer_is_held_meanwhile():
         assert stage.shadows.held_bytes == 0
         (later,) = stage.sandwiches._later
         assert (later.pairing.first.body, later.pairing.second.body, later.pairing.copy.blocks) == (b"", b"", [])
+
+
+@pytest.mark.parametrize("ending", [hangs, hangs_in_its_body, cuts, says({"id": 42})])
+async def test_nothing_of_a_read_waits_for_the_collector(ending):
+    """An answer may have a megabyte, and the oldest generation is collected rarely."""
+    async with shadowing() as stage:
+        stage.rig.legacy.script, stage.rig.modern.script = says({"id": 42}), ending
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                await stage.get()
+            await until(lambda: len(stage.rig.modern.seen) >= 5)
+
+            def is_gone() -> bool:
+                stage.clock.by_s += 6
+                stage.shadows.tick()
+                stage.rig.pass_s(10)
+                return not any(isinstance(each, Asked | Copy) for each in gc.get_objects())
+
+            await until(is_gone)
+        finally:
+            gc.enable()
