@@ -22,7 +22,7 @@ from tests.bench.chart import LEFT, svg
 from tests.bench.figures import LIMITS, Figures, Limit, Outcome, document, verdicts
 from tests.bench.jobs import JOBS, MANY_ROUTES, Bench
 from tests.bench.load import BROWSER, LARGE, PLAIN, Traffic, is_complete, script
-from tests.bench.peers import MIRRORS, PEERS, nginx_mirror
+from tests.bench.peers import PEERS, nginx_mirror
 from tests.bench.processes import NotReady, free_ports, request
 from tests.bench.report import number, text
 from tests.bench.second import Second, shortfall
@@ -311,18 +311,16 @@ def test_a_proxy_that_answers_from_the_second_side_is_not_measured(site: Site):
 
 
 @needs_nginx
-@pytest.mark.parametrize("name", MIRRORS)
-def test_the_peers_send_every_request_to_both_sides(name: str, site: Site):
-    if not find(name):
-        pytest.skip(f"{name} is not installed")
-    bench = Bench(site, {name: PEERS[name]}, 1, 1, Figures(), str)
+def test_a_peer_sends_every_request_to_both_sides(site: Site):
+    """Of the others the benchmark itself holds it against them where they are installed."""
+    bench = Bench(site, {"nginx": PEERS["nginx"]}, 1, 1, Figures(), str)
 
     JOBS["mirror"](bench)
 
     assert bench.figures.refused == {}
     assert [(job, list(row)) for job, row in bench.figures.values.items()] == [
-        ("mirror", [name]),
-        ("mirror_parsed", [name]),
+        ("mirror", ["nginx"]),
+        ("mirror_parsed", ["nginx"]),
     ]
 
 
