@@ -162,7 +162,10 @@ class Sandwiches:
                 self._some.clear()
                 await self._some.wait()
             if self._chores:
-                await self._chores.popleft()()
+                try:
+                    await self._chores.popleft()()
+                except Exception as exc:
+                    self.on_fault(exc)
                 continue
             pairing = self._ready.popleft()
             self._shadows.held_bytes -= pairing.held_bytes

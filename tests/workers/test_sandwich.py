@@ -548,6 +548,18 @@ async def test_a_fault_of_ours_in_one_difference_is_told_and_the_others_are_look
         await stage.counted(mismatched=1)
 
 
+async def test_a_fault_of_ours_in_what_stands_beside_differences_is_told_and_ends_nothing():
+    async with shadowing() as stage:
+        faults: list[Exception] = []
+        stage.sandwiches.on_fault = faults.append
+        stage.sandwiches.test(None, None)
+        await until(lambda: faults)
+
+        stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
+        await stage.get()
+        await stage.counted(mismatched=1)
+
+
 async def test_what_is_not_settled_costs_no_re_read():
     async with shadowing() as stage:
         stage.rig.legacy.script, stage.rig.modern.script = says(A), says(B)
